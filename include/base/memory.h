@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * base/memory.h - the one door to the system's memory, and size arithmetic that cannot wrap.
+ *
+ * Everything the library allocates comes through here, so that a test can count it (a training step allocates
+ * nothing) and make the n-th request fail.  Any thread.
+ */
+#ifndef BASE_MEMORY_H
+#define BASE_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* NULL when the system has none (or the test hook says so); never for size 0.  mem_calloc checks count*size. */
+void *mem_alloc(size_t size_bytes);
+void *mem_calloc(size_t count, size_t size_bytes);
+void *mem_realloc(void *old, size_t size_bytes);
+char *mem_strdup(const char *text);
+void mem_free(void *p); /* NULL is fine */
+
+/* Zero-filled pages, reserved at once and given by the system on first touch.  NULL on refusal. */
+void *mem_map(size_t size_bytes);
+void mem_unmap(void *p, size_t size_bytes);
+
+/* How many requests (alloc, calloc, realloc, map) were made so far, by all threads. */
+uint64_t mem_request_count(void);
+
+/* Test hook: the request with this number (counted from the call, first is 0) fails, once; -1 = none. */
+void mem_fail_at(int64_t request);
+
+/* false when the result does not fit; *out is then unchanged. */
+static inline bool size_mul(size_t a, size_t b, size_t *out)
+{
+    size_t r;
+    if (__builtin_mul_overflow(a, b, &r))
+        return false;
+    *out = r;
+    return true;
+}
+
+static inline bool size_add(size_t a, size_t b, size_t *out)
+{
+    size_t r;
+    if (__builtin_add_overflow(a, b, &r))
+        return false;
+    *out = r;
+    return true;
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * formats/json.h - jansson with our errors: typed fields that name the file and the key when they are wrong.
+ */
+#ifndef FORMATS_JSON_H
+#define FORMATS_JSON_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A new reference, or NULL with file, line and column.  Files over max_bytes are refused; duplicate keys too. */
+json_t *json_read_file(const char *path, size_t max_bytes, struct error *err);
+
+/* Appends the text (sorted keys, indent 2, final newline when indent is true; else one line without newline). */
+enum status json_write(const json_t *value, bool indent, struct buffer *out, struct error *err);
+
+/* Typed reads of object[key].  An absent key leaves *out as it is (so set the default first) unless required. */
+enum status json_get_u64(const json_t *object, const char *key, bool required, uint64_t max, uint64_t *out,
+                         const char *where, struct error *err);
+enum status json_get_double(const json_t *object, const char *key, bool required, double *out, const char *where,
+                            struct error *err);
+enum status json_get_text(const json_t *object, const char *key, bool required, const char **out /* borrowed */,
+                          const char *where, struct error *err);
+enum status json_get_bool(const json_t *object, const char *key, bool required, bool *out, const char *where,
+                          struct error *err);
+
+#endif

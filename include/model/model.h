@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * model/model.h - a model's parameters: what there is, where it lies, how it starts, how it is stored.
+ *
+ * All parameters are one run of floats in canonical layout (Hugging Face's shapes, row-major), each tensor on a
+ * cache line; gradients and moments are runs of the same layout.  Sums and hashes go in the order of this list.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "base/status.h"
+#include "formats/model_config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct param {
+    char name[48];   /* "h.3.attn.c_attn.weight": transformers' names without "transformer." */
+    size_t rank, shape[2];
+    size_t offset;   /* first element, in floats; a multiple of 16 */
+    size_t count;    /* elements */
+    bool decay;      /* weight decay applies (matrices and embeddings; not biases and norms) */
+    float init_std;  /* 0: constant init_value */
+    float init_value;
+};
+
+struct model;
+
+/* Parameters zero.  STATUS_NOMEM with the size. */
+struct model *model_new(const struct model_config *config, struct error *err);
+void model_free(struct model *model);
+
+const struct model_config *model_config(const struct model *model);
+const struct param *model_params(const struct model *model, size_t *num_params);
+float *model_data(struct model *model);             /* [model_size] */
+const float *model_data_const(const struct model *model);
+
+/* Floats in the run, padding included, and parameters without it. */
+size_t model_size(const struct model *model);
+uint64_t model_num_parameters(const struct model *model);
+size_t model_config_size(const struct model_config *config);              /* the same before there is a model */
+uint64_t model_config_num_parameters(const struct model_config *config);
+
+/* GPT-2's initialisation: normal(0, 0.02), residual projections divided by sqrt(2 L), biases 0, norms 1. */
+void model_init_weights(struct model *model, uint64_t seed);
+
+/* Reads config.json and model.safetensors of a directory; every parameter must be there in its shape, F32. */
+struct model *model_load(const char *directory, struct error *err);
+
+/* Writes config.json, generation_config.json and model.safetensors into an existing directory.  For each file
+ * written `wrote` is called (may be NULL) with its name, size and crc32. */
+typedef void file_written_fn(void *ctx, const char *name, uint64_t size_bytes, uint32_t crc32);
+enum status model_save(const struct model *model, const char *directory, file_written_fn *wrote, void *ctx,
+                       struct error *err);
+
+/* A safetensors file of other runs in this model's layout (moments): names are prefix + parameter name. */
+struct model_run {
+    const char *prefix;
+    float *data; /* [model_size] */
+};
+enum status model_save_runs(const struct model *model, const char *path, const struct model_run *runs, size_t n,
+                            uint64_t *size_bytes, uint32_t *crc32, struct error *err);
+enum status model_load_runs(const struct model *model, const char *path, struct model_run *runs, size_t n,
+                            struct error *err);
+
+#endif

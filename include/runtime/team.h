@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ * runtime/team.h - a team of spheres that lives as long as a training run.
+ *
+ * team_run(team, width, fn, arg) calls fn(me, arg) once in each of the first `width` spheres and returns when all
+ * are back.  One thread at a time may call team_run on a team.  Threads are persistent and sleep between runs.
+ * Three back ends stand behind it, one file each: pthreads (default), OpenMP, serial (one sphere, the caller).
+ * The 12-ary barrier (runtime/barrier.h) spins only while every sphere has a core to itself, else it sleeps.
+ */
+#ifndef RUNTIME_TEAM_H
+#define RUNTIME_TEAM_H
+
+#include "base/status.h"
+#include "runtime/sphere.h"
+
+#include <stddef.h>
+
+enum team_backend { TEAM_PTHREAD, TEAM_OPENMP, TEAM_SERIAL };
+
+struct team_options {
+    int num_spheres;           /* 0 = auto-detect (topology_auto_spheres); 1 … SPHERES_MAX */
+    enum team_backend backend; /* TEAM_SERIAL wants num_spheres 0 or 1 */
+    size_t scratch_bytes;      /* reserved for each sphere, given on first touch */
+    size_t stack_bytes;        /* 0 = 256 KiB */
+};
+
+/* NULL with *err filled: a count out of range (what was given, what is allowed), memory, or threads the system
+ * refused (every thread already started is joined). */
+struct team *team_new(const struct team_options *options, struct error *err);
+void team_free(struct team *team); /* NULL is fine; not while running */
+
+int team_size(const struct team *team);
+enum team_backend team_backend(const struct team *team);
+const char *team_backend_name(enum team_backend backend);                   /* "pthread", "openmp", "serial" */
+enum status team_backend_parse(const char *name, enum team_backend *out, struct error *err);
+
+/* 1 <= width <= team_size.  Returns the common verdict (see sphere_fail). */
+enum status team_run(struct team *team, int width, void (*fn)(struct sphere *me, void *arg), void *arg);
+
+/* A copy of sphere `id`'s statistics; any thread, also during a run (then each field by itself is a recent value).
+ * Waiting counts the time a sphere slept while a run it had no part in went on.  STATUS_MISUSE for a bad id. */
+enum status team_stats(const struct team *team, int id, struct sphere_stats *out);
+
+#endif

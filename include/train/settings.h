@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * train/settings.h - every setting of a run, the presets people know, and their record in run.json.
+ *
+ * Settings that reach the weights are part of the settings hash: a checkpoint resumes only under the same ones.
+ * What does not (threads, back end, how often to evaluate, save, print) may differ.
+ */
+#ifndef TRAIN_SETTINGS_H
+#define TRAIN_SETTINGS_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "formats/json.h"
+#include "formats/model_config.h"
+#include "train/schedule.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct train_settings {
+    char preset[32];         /* name, or "" */
+    struct model_config model; /* vocab_size 0 until the data is known */
+    /* data */
+    size_t seq_len;          /* T */
+    size_t batch_size;       /* sequences per optimizer step */
+    size_t micro_batch;      /* sequences per leaf; divides batch_size */
+    double val_fraction;
+    uint64_t seed;
+    /* optimizer and schedule */
+    uint64_t steps;          /* length of the run, and of the schedule */
+    double epochs;           /* when > 0, steps is computed from it once the data is known */
+    struct schedule schedule;
+    double beta1, beta2, eps, weight_decay, grad_clip; /* grad_clip 0 = off */
+    /* not in the hash */
+    uint64_t eval_every, eval_batches; /* steps (0 = only at the end); batches of micro_batch windows, 0 = the whole validation part */
+    uint64_t save_every;     /* steps; 0 = only at the end */
+    uint64_t keep;           /* checkpoints kept, >= 2 */
+    uint64_t sample_every;   /* steps; 0 = only at the end */
+};
+
+/* gpt2, gpt2-medium, gpt2-large, shakespeare-char, shakespeare-char-cpu, demo.  STATUS_CONFIG: unknown, with the names. */
+enum status train_settings_preset(struct train_settings *out, const char *name, struct error *err);
+const char *const *train_preset_names(void); /* NULL-terminated */
+
+/* One sentence for the first thing that is wrong. */
+enum status train_settings_check(const struct train_settings *settings, struct error *err);
+
+/* To and from the "settings" object of run.json.  _json gives a new reference. */
+json_t *train_settings_json(const struct train_settings *settings);
+enum status train_settings_from_json(struct train_settings *out, const json_t *object, const char *where,
+                                     struct error *err);
+
+/* crc32 over the hashed settings in canonical form, plus data_crc and tokenizer_crc.  And the first hashed setting in which two differ,
+ * as "name: a, b" in `text`; false when none does. */
+uint32_t train_settings_hash(const struct train_settings *settings, uint32_t data_crc32, uint32_t tokenizer_crc32);
+bool train_settings_differ(const struct train_settings *a, const struct train_settings *b, char *text, size_t size);
+
+#endif

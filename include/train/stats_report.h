@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * train/stats_report.h - per-sphere statistics for people and programs: a table, and stats.json.
+ */
+#ifndef TRAIN_STATS_REPORT_H
+#define TRAIN_STATS_REPORT_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "formats/json.h"
+#include "runtime/sphere.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A snapshot: all spheres and what they are part of. */
+struct stats_report {
+    char backend[16];
+    int num_spheres, width;
+    uint64_t step, tokens;
+    double seconds;               /* since the team was made */
+    struct sphere_stats *spheres; /* [num_spheres], owned */
+};
+void stats_report_release(struct stats_report *report);
+
+/* The table: whole, levels, groups; then every sphere when `all` or when there are at most 24. */
+void stats_report_table(const struct stats_report *report, bool all, struct buffer *out);
+json_t *stats_report_json(const struct stats_report *report); /* new reference */
+enum status stats_report_read(const char *path, struct stats_report *out, struct error *err);
+
+#endif

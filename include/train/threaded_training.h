@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * train/threaded_training.h - the threaded training system: N spheres train one model, epoch by epoch.
+ *
+ * Made for an application thread that drives epochs while another thread steers through training_control.  The
+ * weights after a step do not depend on the number of spheres, the back end, or when control came.
+ */
+#ifndef TRAIN_THREADED_TRAINING_H
+#define TRAIN_THREADED_TRAINING_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "data/batch_iterator.h"
+#include "runtime/sphere.h"
+#include "runtime/team.h"
+#include "train/training.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct threaded_training;
+
+/* num_threads spheres (0 = auto-detect, 1 … 1885) on the pthread back end.  Borrows both arguments, which must
+ * outlive the system.  NULL on failure: the sentence is in threaded_training_create_error (of this thread). */
+struct threaded_training *threaded_training_create(struct training *training, struct batch_iterator *batch_iterator,
+                                                   int num_threads);
+const char *threaded_training_create_error(void);
+
+/* The same with the back end chosen and the error returned. */
+struct threaded_training *threaded_training_create_with(struct training *training,
+                                                        struct batch_iterator *batch_iterator, int num_threads,
+                                                        enum team_backend backend, struct error *err);
+void threaded_training_free(struct threaded_training *system); /* NULL is fine */
+
+/* Trains until the running epoch is over (each window served), settings->steps are done, or control says so.
+ * STATUS_OK: the epoch or the steps are done, or a stop was asked; STATUS_CANCELLED: given up inside a step, the
+ * weights are those of the last whole step; STATUS_NONFINITE: likewise, naming step and samples. */
+enum status threaded_train_epoch(struct threaded_training *system);
+const char *threaded_training_error(const struct threaded_training *system); /* sentence of the last failure */
+
+/* One optimizer step, for callers that want their own loop. */
+enum status threaded_train_step(struct threaded_training *system);
+
+/* Mean loss over validation: `batches` leaves of micro_batch windows, 0 = all.  NaN when there is no validation part. */
+enum status threaded_training_evaluate(struct threaded_training *system, uint64_t batches, double *val_loss);
+
+/* Table of the spheres to stdout: groups, levels and whole; every sphere when there are few. */
+void threaded_training_print_stats(struct threaded_training *system);
+enum status threaded_training_get_sphere_stats(struct threaded_training *system, int sphere_id,
+                                               struct sphere_stats *out);
+int threaded_training_get_num_workers(struct threaded_training *system);
+int threaded_training_width(struct threaded_training *system); /* spheres that can find work in this model */
+
+/* Control, from any thread. */
+enum training_command {
+    TRAINING_PAUSE,      /* after the present step, until RESUME */
+    TRAINING_RESUME,
+    TRAINING_SAVE_NOW,   /* after the present step */
+    TRAINING_STOP,       /* after the present step; threaded_train_epoch returns STATUS_OK */
+    TRAINING_CANCEL      /* at once, inside the step */
+};
+void threaded_training_command(struct threaded_training *system, enum training_command command);
+bool threaded_training_paused(const struct threaded_training *system);
+bool threaded_training_stopping(const struct threaded_training *system); /* STOP or CANCEL was asked */
+
+/* Called by the driving thread after each step, before control is looked at.  A status other than OK ends the
+ * epoch with it.  `save_asked` is set when SAVE_NOW came. */
+typedef enum status training_step_fn(void *ctx, struct threaded_training *system, bool save_asked, struct error *err);
+void threaded_training_on_step(struct threaded_training *system, training_step_fn *fn, void *ctx);
+
+#endif

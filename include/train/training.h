@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * train/training.h - the state of a training: model, gradients, moments, step; and what it does when.
+ *
+ * A `struct training` is what a checkpoint holds.  It owns no threads: threaded_training.h drives it.  One thread at
+ * a time.
+ */
+#ifndef TRAIN_TRAINING_H
+#define TRAIN_TRAINING_H
+
+#include "base/status.h"
+#include "data/batch_iterator.h"
+#include "model/model.h"
+#include "train/settings.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes by part before anything is allocated; `cllm plan` prints it, and training_create reserves it. */
+struct training_memory {
+    size_t weights_bytes, gradients_bytes, moments_bytes;
+    size_t packed_bytes, activation_bytes, shared_bytes;
+    size_t scratch_bytes;  /* all spheres that can find work */
+    size_t sphere_bytes;   /* stacks and contexts of all spheres */
+    size_t data_bytes;     /* batch buffers (mapped tokens are not counted: the system may drop them) */
+    size_t program_bytes;  /* code and libraries, as the process stands when asked */
+    size_t total_bytes;
+    uint64_t checkpoint_bytes; /* disk, one checkpoint */
+};
+enum status training_plan(const struct train_settings *settings, int num_spheres, struct training_memory *out,
+                          struct error *err);
+
+struct training;
+
+/* A fresh training: settings checked, weights initialised from the seed.  settings->model.vocab_size must be set.
+ * STATUS_NOMEM with the figures of the plan and what would fit. */
+struct training *training_create(const struct train_settings *settings, struct error *err);
+
+/* As training_create, but with the weights of a model directory (fine-tuning). */
+struct training *training_create_from(const struct train_settings *settings, const char *model_directory,
+                                      struct error *err);
+void training_free(struct training *training);
+
+const struct train_settings *training_settings(const struct training *training);
+struct model *training_model(struct training *training);
+uint64_t training_step(const struct training *training);          /* optimizer steps done */
+uint64_t training_tokens(const struct training *training);        /* tokens seen */
+double training_last_loss(const struct training *training);       /* mean of the last step, nats per token; NaN before */
+double training_last_grad_norm(const struct training *training);  /* before clipping */
+double training_last_lr(const struct training *training);
+
+#endif
