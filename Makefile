@@ -20,7 +20,7 @@ HEADERS  := $(wildcard include/*/*.h)
 # help, clean and the scripts must run where nothing is installed; everything else says in one sentence what is missing.
 comma := ,
 ifneq (,$(filter-out help clean test demo,$(or $(MAKECMDGOALS),all)))
-MISSING := $(if $(shell command -v $(firstword $(CC)) 2>&1),,$(firstword $(CC):cc=gcc)) \
+MISSING := $(if $(shell command -v $(firstword $(CC)) 2>&1),,$(patsubst cc,gcc,$(firstword $(CC)))) \
            $(if $(shell command -v pkg-config 2>&1),,pkg-config)
 ifeq (,$(strip $(MISSING)))
 MISSING := $(foreach p,jansson:libjansson-dev hwloc:libhwloc-dev zlib:zlib1g-dev,\
