@@ -79,6 +79,8 @@ $(B)/cllm: $(APP_OBJ) $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(APP_OBJ) $(LIB) $(ALL_LIBS)
 
+$(APP_OBJ): ALL_CPPFLAGS += -I.
+
 $(LIB): $(LIB_OBJ)
 	$(SAY) AR $@
 	@rm -f $@
