@@ -37,7 +37,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
 endif
 
-ALL_CPPFLAGS := -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLLM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS := -I. -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLLM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion -Wno-sign-conversion $(if $(DEVELOPER),-Werror)
 # Numbers first: no contraction to FMA behind our back, no value-changing liberties.  docs/numerics.md says why.
 NUMERICS := -ffp-contract=off -fno-math-errno -fno-trapping-math
@@ -78,8 +78,6 @@ cllm: $(B)/cllm
 $(B)/cllm: $(APP_OBJ) $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(APP_OBJ) $(LIB) $(ALL_LIBS)
-
-$(APP_OBJ): ALL_CPPFLAGS += -I.
 
 $(LIB): $(LIB_OBJ)
 	$(SAY) AR $@
