@@ -17,7 +17,7 @@ ISAS     += avx2 avx512
 endif
 
 PKGS     := jansson hwloc zlib
-CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLLM_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CPPFLAGS += -I. -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLLM_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion -Wno-sign-conversion $(if $(DEVELOPER),-Werror)
 # Numbers first: no contraction to FMA behind our back, no value-changing liberties.  docs/numerics.md says why.
 NUMERICS := -ffp-contract=off -fno-math-errno -fno-trapping-math
