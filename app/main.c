@@ -30,7 +30,7 @@ static void print_help(FILE *out)
                  "\nExamples:\n"
                  "  cllm train --preset demo --data book.txt --tokenizer char --out run1\n"
                  "  cllm generate run1 --prompt \"Once upon\"\n"
-                 "  cllm train --resume run1 --steps 4000\n"
+                 "  cllm train --resume run1\n"
                  "  cllm stats run1\n"
                  "\nExit codes: 0 done, 1 failed, 2 bad usage, 130 and 143 stopped by SIGINT and SIGTERM.\n");
 }
