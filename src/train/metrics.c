@@ -96,7 +96,7 @@ static void append_number(struct buffer *line, const char *key, double x)
         buffer_printf(line, ", \"%s\": null", key);
         return;
     }
-    for (int digits = 1; digits <= 17; digits += digits < 15 ? 7 : 1) { /* 1, 8, 15, 16, 17 */
+    for (int digits = 15; digits <= 17; digits++) { /* %g drops the zeros that 15 has too many */
         snprintf(text, sizeof text, "%.*g", digits, x);
         if (strtod(text, NULL) == x)
             break;
