@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 # CLLM.  `make help` lists the targets.  Objects go to build/<CONFIG>/, the command to ./cllm.
+#
+# Variables: CC, CONFIG (the folder below build/), OPT, OPENMP, SANITIZE, PREFIX, DESTDIR, and the usual CPPFLAGS, CFLAGS,
+# LDFLAGS, LDLIBS, which come after ours; DEVELOPER=1 makes warnings errors, V=1 shows whole command lines.  A change of
+# compiler or flags rebuilds.
 
 CONFIG ?= release
 CC     ?= cc
@@ -11,63 +15,178 @@ MODULES  := base topology runtime kernels ops formats tokenizer data model train
 LIB_SRC  := $(foreach m,$(filter-out kernels,$(MODULES)),$(wildcard src/$(m)/*.c)) $(wildcard src/kernels/*.c)
 APP_SRC  := $(wildcard app/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
-ISAS     := portable
-ifneq (,$(findstring x86_64,$(shell $(CC) -dumpmachine)))
-ISAS     += avx2 avx512
+HEADERS  := $(wildcard include/*/*.h)
+
+# help, clean and the scripts must run where nothing is installed; everything else says in one sentence what is missing.
+comma := ,
+ifneq (,$(filter-out help clean test demo,$(or $(MAKECMDGOALS),all)))
+MISSING := $(if $(shell command -v $(firstword $(CC)) 2>&1),,$(patsubst cc,gcc,$(firstword $(CC)))) \
+           $(if $(shell command -v pkg-config 2>&1),,pkg-config)
+ifeq (,$(strip $(MISSING)))
+MISSING := $(foreach p,jansson:libjansson-dev hwloc:libhwloc-dev zlib:zlib1g-dev,\
+             $(shell pkg-config --exists $(firstword $(subst :, ,$p)) || echo $(lastword $(subst :, ,$p)))) \
+           $(shell echo 'int main(void){return 0;}' | $(CC) -x c -o /dev/null - >/dev/null 2>&1 || echo libc6-dev)
+endif
+ifneq (,$(strip $(MISSING)))
+$(error Missing packages: $(strip $(MISSING)); on Debian or Ubuntu 'scripts/setup build' installs what is needed$(comma) or \
+type: apt-get install $(strip $(MISSING)))
+endif
+MACHINE := $(shell $(CC) -dumpmachine)
+PKGS    := jansson hwloc zlib
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
 endif
 
-PKGS     := jansson hwloc zlib
-CPPFLAGS += -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLLM_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+ALL_CPPFLAGS := -I. -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLLM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion -Wno-sign-conversion $(if $(DEVELOPER),-Werror)
 # Numbers first: no contraction to FMA behind our back, no value-changing liberties.  docs/numerics.md says why.
 NUMERICS := -ffp-contract=off -fno-math-errno -fno-trapping-math
 OPT      ?= -O2
-CFLAGS   += -std=c17 $(OPT) -g $(WARN) $(NUMERICS) -pthread $(SANITIZE)
-LDFLAGS  += -pthread $(SANITIZE)
-LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lhwloc -lz) -lm
 OPENMP   ?= -fopenmp
+ALL_CFLAGS  := -std=c17 $(OPT) -g $(WARN) $(NUMERICS) -pthread $(SANITIZE) $(CFLAGS)
+ALL_LDFLAGS := -pthread $(SANITIZE) $(LDFLAGS)
+ALL_LIBS    := $(PKG_LIBS) -lm $(LDLIBS)
 
+# One folder of src/kernels per instruction set, for the machines that can have it: flags.mk holds its compiler flags,
+# simd.h its vectors, and every source in src/kernels/common is compiled once for each.
+ISAS       := portable $(if $(findstring x86_64,$(MACHINE)),avx2 avx512)
+ISAS       := $(foreach i,$(ISAS),$(if $(wildcard src/kernels/$i/flags.mk),$i))
 KERNEL_SRC := $(wildcard src/kernels/common/*.c)
 LIB_OBJ    := $(LIB_SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(KERNEL_SRC:src/kernels/common/%.c=$(B)/src/kernels/$(i)/%.o))
 APP_OBJ    := $(APP_SRC:%.c=$(B)/%.o)
 TEST_BIN   := $(TEST_SRC:%.c=$(B)/%)
 LIB        := $(B)/libcllm.a
+CORPUS     := $(B)/data/generate_corpus
+
+ifndef V
+SAY = @printf '  %-5s %s\n'
+Q   = @
+endif
+RUN_TESTS = sh scripts/run_tests
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
+.PHONY: all check check-units hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install clean help \
+        have-check FORCE
 
-all: cllm ## Build the command ./cllm (and build/release/libcllm.a)
+all: cllm ## Build the command ./cllm and build/release/libcllm.a
 
 cllm: $(B)/cllm
-	@cp -f $< $@
+	@cmp -s $< $@ || { cp -f $< $@.new && mv -f $@.new $@; }
 
 $(B)/cllm: $(APP_OBJ) $(LIB)
-	$(CC) $(LDFLAGS) $(OPENMP) -o $@ $(APP_OBJ) $(LIB) $(LDLIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(APP_OBJ) $(LIB) $(ALL_LIBS)
 
 $(LIB): $(LIB_OBJ)
+	$(SAY) AR $@
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c -o $@ $<
 
 # The OpenMP back end is the only file that needs the compiler's OpenMP.
 CFLAGS_src_runtime_team_openmp := $(OPENMP)
 
-# Every source in src/kernels/common is compiled once per ISA folder: its flags.mk holds the flags, its simd.h the vectors.
 KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
 define isa_rule
 include src/kernels/$(1)/flags.mk
-$(B)/src/kernels/$(1)/%.o: src/kernels/common/%.c
+$(B)/src/kernels/$(1)/%.o: src/kernels/common/%.c src/kernels/$(1)/flags.mk $(B)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(KERNEL_CFLAGS) $$(ISA_FLAGS_$(1)) -DISA=$(1) -include src/kernels/$(1)/simd.h -MMD -MP -c -o $$@ $$<
+	$$(SAY) CC $$@
+	$$(Q)$$(CC) $$(ALL_CPPFLAGS) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(ISA_FLAGS_$(1)) -DISA=$(1) -include src/kernels/$(1)/simd.h -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
-$(B)/tests/%: tests/%.c $(LIB)
+$(B)/tests/%: tests/%.c $(LIB) $(B)/flags | have-check
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(OPENMP) $(LDFLAGS) -MMD -MP -o $@ $< $(LIB) $(shell pkg-config --cflags --libs check) $(LDLIBS)
+	$(SAY) TEST $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests $(ALL_CFLAGS) $(OPENMP) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(LIB) $$(pkg-config --cflags --libs check) $(ALL_LIBS)
 
--include $(shell find build -name '*.d' 2>/dev/null)
+$(CORPUS): data/generate_corpus.c $(LIB) $(B)/flags
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(B)/libcllm.a $(ALL_LIBS)
+
+# Rewritten only when the compiler or a flag is another than last time; every object depends on it.
+$(B)/flags: FORCE
+	@$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(KERNEL_CFLAGS) $(ALL_LDFLAGS) $(OPENMP) $(ALL_LIBS))\
+	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+have-check:
+	@pkg-config --exists check || { echo "Missing package: check; 'scripts/setup test' installs it, or type: apt-get install check"; exit 1; }
+
+##                 Checking
+test: ## Set up, build and run the whole suite (scripts/test)
+	@scripts/test
+demo: ## Set up, build, train on real text for a minute and show what came of it (scripts/demo)
+	@scripts/demo
+
+# What `check` runs: unit tests one binary a module file, the command line, layers, headers.
+UNITS := $(TEST_BIN)
+WHOLE := $(if $(APP_SRC),$(if $(wildcard tests/cli/run.sh),"tests/cli/run.sh $(abspath $(B)/cllm)")) \
+         "tests/corpus/run.sh $(CORPUS)" $(if $(wildcard scripts/check_layers.py),"python3 scripts/check_layers.py") \
+         "$(MAKE) --no-print-directory -s CONFIG=$(CONFIG) hdr-check"
+
+check: $(TEST_BIN) $(CORPUS) $(if $(APP_SRC),$(B)/cllm) ## Build and run every test; the last line is "N passed, N failed"
+	@$(RUN_TESTS) $(UNITS) $(WHOLE)
+
+check-units: $(TEST_BIN)
+	@$(RUN_TESTS) $(UNITS)
+
+hdr-check: ## Each public header compiles alone, and twice
+	@passed=0 failed=0; for h in $(HEADERS:include/%=%); do \
+	    if printf '#include "%s"\n#include "%s"\n' $$h $$h | $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Werror -fsyntax-only -x c -; \
+	    then passed=$$((passed + 1)); else failed=$$((failed + 1)); echo "$$h does not compile alone"; fi; \
+	done; echo "$$passed passed, $$failed failed"; test $$failed = 0
+
+layer-check: ## Includes obey scripts/layers.txt
+	@python3 scripts/check_layers.py
+
+SANITIZER = @$(MAKE) --no-print-directory CONFIG=$@ CPPFLAGS=-DDEBUG_ASSERT
+asan: ## AddressSanitizer build (build/asan) and the tests under it
+	$(SANITIZER) SANITIZE='-fsanitize=address -fno-omit-frame-pointer' check
+ubsan: ## UndefinedBehaviorSanitizer, likewise
+	$(SANITIZER) SANITIZE='-fsanitize=undefined -fno-sanitize-recover=all' check
+asan-ubsan: ## Both in one build
+	$(SANITIZER) SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' check
+tsan: ## ThreadSanitizer, unit tests on the pthread back end (OpenMP runtimes are opaque to it)
+	$(SANITIZER) SANITIZE=-fsanitize=thread CLLM_TEST_BACKENDS=pthread check-units
+tsan: export CLLM_TEST_BACKENDS := pthread
+asan ubsan asan-ubsan tsan: export CK_TIMEOUT_MULTIPLIER ?= 20
+asan ubsan asan-ubsan tsan: export CLLM_TEST_SANITIZED := 1
+
+# Slow by a factor of fifty, so the modules that take foreign bytes and own memory.
+VALGRIND_MODULES ?= base formats tokenizer data
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+valgrind: $(TEST_BIN) ## valgrind on a small set (VALGRIND_MODULES)
+	@CK_TIMEOUT_MULTIPLIER=50 CLLM_TEST_BACKENDS=pthread CLLM_TEST_SANITIZED=1 WRAP='$(VALGRIND)' \
+	    $(RUN_TESTS) $(foreach m,$(VALGRIND_MODULES),$(filter $(B)/tests/$(m)/%,$(TEST_BIN)))
+
+##                 Measuring
+bench: cllm ## Tokens per second of a training step; LLMC=PATH adds llm.c's CPU trainer built from that source
+	@LLMC='$(LLMC)' scripts/bench
+
+##                 Installing
+install: $(B)/cllm $(LIB) ## Command, library, headers, man page and cllm.pc below PREFIX (DESTDIR is put before it)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(B)/cllm $(DESTDIR)$(PREFIX)/bin/cllm
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libcllm.a
+	for h in $(HEADERS:include/%=%); do install -D -m 644 include/$$h $(DESTDIR)$(PREFIX)/include/cllm/$$h || exit; done
+	install -m 644 docs/cllm.1 $(DESTDIR)$(PREFIX)/share/man/man1/cllm.1
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@PKGS@|$(PKGS)|' -e 's|@OPENMP@|$(OPENMP)|' \
+	    scripts/cllm.pc.in > $(B)/cllm.pc
+	install -m 644 $(B)/cllm.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/cllm.pc
+
+clean: ## Remove build/ and ./cllm
+	rm -rf build cllm
+
+help: ## This list
+	@awk -F ':.*## ' '/^##  /{sub(/^## +/, ""); print "\n" $$0} /^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo; echo "  CC=clang, OPT=-O3, DEVELOPER=1 (warnings are errors), V=1 (whole command lines), CONFIG=NAME (build/NAME)"
