@@ -30,6 +30,9 @@ enum status file_replace(const char *path, const void *bytes, size_t n, struct e
 /* Renames (a file or a directory) and syncs the directory that holds `to`. */
 enum status file_rename(const char *from, const char *to, struct error *err);
 
+/* Removes what was half written: a regular file and nothing else, so that "--out /dev/null" is safe.  Never fails. */
+void file_discard(const char *path);
+
 /* Overwrites n bytes at `offset` of an existing file and syncs. */
 enum status file_patch(const char *path, uint64_t offset, const void *bytes, size_t n, struct error *err);
 

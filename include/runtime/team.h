@@ -4,7 +4,8 @@
  * team_run(team, width, fn, arg) calls fn(me, arg) once in each of the first `width` spheres and returns when all
  * are back.  One thread at a time may call team_run on a team.  Threads are persistent and sleep between runs.
  * Three back ends stand behind it, one file each: pthreads (default), OpenMP, serial (one sphere, the caller).
- * The 12-ary barrier (runtime/barrier.h) spins only while every sphere has a core to itself, else it sleeps.
+ * The 12-ary barrier (src/runtime/barrier_internal.h) spins only while every member has a core to itself, else it
+ * sleeps.  Each run begins in the default floating-point environment; the caller's own is as it was afterwards.
  */
 #ifndef RUNTIME_TEAM_H
 #define RUNTIME_TEAM_H

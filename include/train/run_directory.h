@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-/* What run.json holds.  Plain data; texts that are too long are refused by run_directory_write_info. */
+/* What run.json holds.  Plain data. */
 struct run_info {
     struct train_settings settings; /* resolved: vocabulary and steps known */
     char version[32];               /* filled by run_directory_write_info, as are isa and dtype */

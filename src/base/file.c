@@ -198,6 +198,13 @@ enum status file_rename(const char *from, const char *to, struct error *err)
     return sync_parent(to, err);
 }
 
+void file_discard(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+        unlink(path);
+}
+
 enum status file_replace(const char *path, const void *bytes, size_t n, struct error *err)
 {
     struct buffer tmp = {0};
@@ -219,7 +226,7 @@ enum status file_replace(const char *path, const void *bytes, size_t n, struct e
     if (st == STATUS_OK && rename(tmp.data, path) != 0)
         st = error_set(err, STATUS_IO, "cannot rename %s to %s: %m", tmp.data, path);
     if (st != STATUS_OK)
-        unlink(tmp.data);
+        file_discard(tmp.data);
     else
         st = sync_parent(path, err);
     buffer_release(&tmp);
