@@ -374,7 +374,7 @@ static enum status setup_fresh(struct train_run *r, struct error *err)
 }
 
 /* On resuming, flags may repeat what the run has and change what does not reach the weights. */
-static enum status resumed_settings(struct train_run *r, struct error *err)
+static void resumed_settings(struct train_run *r)
 {
     struct train_flags *f = r->flags;
     struct train_settings recorded = r->info.settings, *s = &f->s.settings;
@@ -389,7 +389,6 @@ static enum status resumed_settings(struct train_run *r, struct error *err)
         memcpy(s->preset, recorded.preset, sizeof s->preset);
     }
     r->info.settings = *s;
-    return STATUS_OK;
 }
 
 static enum status resumed_tokenizer(struct train_run *r, struct error *err)
@@ -440,9 +439,8 @@ static enum status setup_resume(struct train_run *r, struct error *err)
 {
     const char *directory = r->flags->resume;
     struct train_settings recorded = r->info.settings;
-    enum status status = resumed_settings(r, err);
-    if (status == STATUS_OK)
-        status = resumed_tokenizer(r, err);
+    resumed_settings(r);
+    enum status status = resumed_tokenizer(r, err);
     if (status == STATUS_OK)
         status = resumed_data(r, err);
     if (status == STATUS_OK)
