@@ -12,6 +12,8 @@
 #include "base/arena.h"
 #include "kernels/kernels.h"
 
+#include <string.h>
+
 enum { TILE_IN = 48, TILE_OUT = 128, ROWS = 256, DEPTH = 3072 };
 
 static size_t ceil_div(size_t a, size_t b)
@@ -111,8 +113,7 @@ size_t weight_grad_scratch_bytes(size_t rows)
 static void copy_block(float *dst, const float *src, size_t stride, size_t rows, size_t cols)
 {
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            dst[r * TILE_IN + c] = src[r * stride + c];
+        memcpy(dst + r * TILE_IN, src + r * stride, cols * sizeof(float));
 }
 
 static void grad_tile(const struct kernels *kn, const struct weight_grad *g, size_t i0, size_t j0, float *xs, float *dys,
