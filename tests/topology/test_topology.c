@@ -117,7 +117,7 @@ START_TEST(sysfs_tells_cores_threads_caches_and_nodes)
     put("/proc/cpuinfo", "processor\t: 0\nmodel name\t: A Fine CPU @ 2 GHz\nflags\t: fpu\n");
     put("/proc/meminfo", MEMINFO);
     for (int cpu = 0; cpu < 4; cpu++) {
-        char shared[16];
+        char shared[32];
         snprintf(shared, sizeof shared, "%d,%d\n", cpu, cpu + 4);
         put_cache(cpu, 0, "1\n", "Data\n", "48K\n", shared);
         put_cache(cpu, 1, "1\n", "Instruction\n", "32K\n", shared);
