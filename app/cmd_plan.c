@@ -92,7 +92,9 @@ static void print_table(const struct plan *p)
     printf("  %-36s %12s\n", "available on this machine", figure_bytes(&a, p->topology.memory_available_bytes));
     printf("disk\n");
     printf("  %-36s %12s\n", "a checkpoint", figure_bytes(&a, p->memory.checkpoint_bytes));
-    printf("  with --keep %-6" PRIu64 " (and one in the making) %*s\n", s->keep, 7, figure_bytes(&a, p->disk_bytes));
+    char kept[64];
+    snprintf(kept, sizeof kept, "%" PRIu64 " kept and one in the making", s->keep);
+    printf("  %-36s %12s\n", kept, figure_bytes(&a, p->disk_bytes));
     printf("arithmetic\n");
     printf("  %-36s %12s\n", "operations per token", figure_count(&a, p->flops_per_token));
     printf("  %-36s %12s\n", "operations per step", figure_count(&a, p->flops_per_step));

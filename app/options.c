@@ -56,7 +56,7 @@ const char *option_nearest(const char *word, const char *const *candidates, size
 
 static bool is_last(const struct option_def *option)
 {
-    return option->kind != OPTION_GROUP && !option->name;
+    return !option->name && !option->help;
 }
 
 static struct option_def *find(struct option_def *options, const char *name, size_t len)

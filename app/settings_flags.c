@@ -27,7 +27,7 @@ enum status settings_flags_base(struct settings_flags *flags, struct error *err)
 
 static bool has(const struct option_def *options, const char *name)
 {
-    for (; options->kind == OPTION_GROUP || options->name; options++)
+    for (; options->name || options->help; options++)
         if (options->name && strcmp(options->name, name) == 0)
             return options->given;
     return false;
