@@ -255,7 +255,7 @@ static enum status bench_steps(struct step_bench *b, struct error *err)
         printf("%s, %" PRIu64 " parameters, batch %zu in micro-batches of %zu, %s, median of %zu steps\n"
                "    T  threads  ms per step    tokens/s   GFLOP/s   wait%s\n",
                s->preset[0] ? s->preset : "model", model_config_num_parameters(&s->model), s->batch_size, s->micro_batch,
-               chosen_isa(), b->repeat, b->peer ? "  peer's ms  tokens/s      ours/peer" : "");
+               chosen_isa(), b->repeat, b->peer ? "    peer's ms    tokens/s  ours/peer" : "");
     for (size_t i = 0; status == STATUS_OK && i < b->seq_lens.n; i++)
         status = bench_length(b, (size_t)b->seq_lens.value[i], err);
     struct error ignored;
