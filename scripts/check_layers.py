@@ -4,10 +4,10 @@
 
 usage: check_layers.py [ROOT]
 
-An include of ours names its module ("ops/matmul.h") or is a file in the same folder, so who depends on whom can be read in the text, without a
-compiler.  Also checked: NAME_internal.h stays within its module and out of public headers, the first line carries the
-licence, and what has a home stands there.  Prints one line for each fault; exits 1 when there is one, 2 when the rules
-themselves are wrong.
+An include of ours names its module ("ops/matmul.h") or a file of the same folder, so who depends on whom can be read
+in the text, without a compiler.  Also checked: NAME_internal.h stays within its module and out of public headers, the
+first line carries the licence, and what has a home stands there.  Prints one line for each fault; exits 1 when there
+is one, 2 when the rules themselves are wrong.
 """
 
 import pathlib
