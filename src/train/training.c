@@ -132,8 +132,7 @@ static enum status refuse(const struct train_settings *settings, const struct tr
     size_t working = m->packed_bytes + m->activation_bytes + m->shared_bytes + m->scratch_bytes;
     size_t wanted = m->total_bytes - m->program_bytes;
     size_t learned = m->gradients_bytes + m->moments_bytes;
-    char advice[160] = "; not even a micro-batch of 1 would fit: it takes a shorter sequence, a smaller model or a "
-                       "smaller batch";
+    char advice[160] = "; not even a micro-batch of 1 would fit: it takes a shorter sequence or a smaller model";
     for (size_t micro = settings->micro_batch - 1; micro >= 1; micro--) {
         if (settings->batch_size % micro != 0)
             continue;
