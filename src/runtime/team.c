@@ -92,7 +92,7 @@ struct team *team_new(const struct team_options *options, struct error *err)
 {
     struct topology topology;
     topology_read(&topology);
-    int num_spheres;
+    int num_spheres = 0;
     if (choose_size(options->num_spheres, options->backend, &topology, &num_spheres, err) != STATUS_OK)
         return NULL;
     struct team *team = mem_calloc(1, sizeof *team);
