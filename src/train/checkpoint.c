@@ -533,19 +533,12 @@ static enum status load(struct training *t, const char *directory, uint32_t sett
                          "%s was made with other settings, data or tokenizer (settings hash %08" PRIx32
                          ", now %08" PRIx32 ")",
                          directory, state.settings_hash, settings_hash);
+    struct model_run weights[] = {{"", model_data(t->model)}};
     struct model_run moments[] = {{"exp_avg.", t->exp_avg}, {"exp_avg_sq.", t->exp_avg_sq}};
     struct buffer path = {0};
-    path_join(&path, directory, state_file);
-    st = model_load_runs(t->model, text_of(&path), moments, 2, err);
-    if (st == STATUS_OK) {
-        struct model *stored = model_load(directory, err);
-        st = stored ? STATUS_OK : err->status;
-        if (st == STATUS_OK && model_size(stored) != model_size(t->model))
-            st = error_set(err, STATUS_FORMAT, "%s: the model has another size than its settings say", directory);
-        if (st == STATUS_OK)
-            memcpy(model_data(t->model), model_data_const(stored), model_size(stored) * sizeof(float));
-        model_free(stored);
-    }
+    st = model_load_runs(t->model, path_join(&path, directory, "model.safetensors"), weights, 1, err);
+    if (st == STATUS_OK)
+        st = model_load_runs(t->model, path_join(&path, directory, state_file), moments, 2, err);
     buffer_release(&path);
     if (st != STATUS_OK)
         return st;

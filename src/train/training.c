@@ -18,8 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a sphere costs before it has scratch: the pages of its stack that are touched, its context, its barrier. */
-enum { SPHERE_BYTES = 20 * 1024 };
+/* What a sphere costs before it has scratch, stack and context: 3.3 KiB measured as the growth of the resident set from 2
+ * spheres to 1741. */
+enum { SPHERE_BYTES = 4 * 1024 };
 
 /* Small files of a checkpoint and the headers of the large ones. */
 enum { CHECKPOINT_SMALL_BYTES = 1 << 20 };
