@@ -102,6 +102,7 @@ struct team *team_new(const struct team_options *options, struct error *err)
     }
     team->num_spheres = num_spheres;
     team->cores = cores_of_our_own(&topology);
+    team->quota = topology.quota_cpus > 0 && topology.quota_cpus < topology.affinity_threads;
     team->backend = options->backend;
     team->ops = BACKENDS[options->backend].ops;
     team->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;

@@ -32,6 +32,12 @@ static const char trainer_file[] = "trainer_state.json";
 static const char manifest_file[] = "manifest.json";
 static const char *const wanted_files[] = {"config.json", "model.safetensors", state_file, trainer_file};
 
+/* A path; "" when memory ran out while it was made, which no file has. */
+static const char *text_of(const struct buffer *buffer)
+{
+    return buffer->data && !buffer->failed ? buffer->data : "";
+}
+
 /* ---- the manifest ---- */
 
 struct file_entry {
@@ -79,7 +85,7 @@ static enum status write_json(json_t *object, const char *directory, const char 
                             : error_set(err, STATUS_NOMEM, "out of memory for %s", name);
     if (st == STATUS_OK) {
         path_join(&path, directory, name);
-        struct file_writer *writer = file_writer_open(path.data, err);
+        struct file_writer *writer = file_writer_open(text_of(&path), err);
         if (writer) {
             uint64_t size;
             uint32_t crc;
@@ -137,12 +143,12 @@ static enum status verify_file(const char *directory, const json_t *entry, const
         return error_set(err, STATUS_FORMAT, "%s: a file name is not a plain one", where);
     struct buffer path = {0};
     path_join(&path, directory, name);
-    st = file_crc32(path.data, &size, &crc, err);
+    st = file_crc32(text_of(&path), &size, &crc, err);
     if (st == STATUS_OK && size != want_size)
-        st = error_set(err, STATUS_FORMAT, "%s is %" PRIu64 " bytes long, the manifest says %" PRIu64, path.data, size,
+        st = error_set(err, STATUS_FORMAT, "%s is %" PRIu64 " bytes long, the manifest says %" PRIu64, text_of(&path), size,
                        want_size);
     if (st == STATUS_OK && crc != want_crc)
-        st = error_set(err, STATUS_FORMAT, "%s has checksum %08" PRIx32 ", the manifest says %08" PRIx32, path.data,
+        st = error_set(err, STATUS_FORMAT, "%s has checksum %08" PRIx32 ", the manifest says %08" PRIx32, text_of(&path),
                        crc, want_crc);
     buffer_release(&path);
     return st;
@@ -169,27 +175,27 @@ static enum status verify(const char *directory, uint64_t step, struct error *er
     struct error mine = {0};
     if (!err)
         err = &mine;
-    json_t *manifest = json_read_file(path.data, MAX_JSON_BYTES, err);
+    json_t *manifest = json_read_file(text_of(&path), MAX_JSON_BYTES, err);
     enum status st = manifest ? STATUS_OK : err->status;
     uint64_t format = 0, stored_step = 0;
     if (st == STATUS_OK)
-        st = json_get_u64(manifest, "format", true, INT64_MAX, &format, path.data, err);
+        st = json_get_u64(manifest, "format", true, INT64_MAX, &format, text_of(&path), err);
     if (st == STATUS_OK && format != FORMAT)
-        st = error_set(err, STATUS_FORMAT, "%s: \"format\" is %" PRIu64 ", this program reads %d", path.data, format,
+        st = error_set(err, STATUS_FORMAT, "%s: \"format\" is %" PRIu64 ", this program reads %d", text_of(&path), format,
                        (int)FORMAT);
     if (st == STATUS_OK)
-        st = json_get_u64(manifest, "step", true, INT64_MAX, &stored_step, path.data, err);
+        st = json_get_u64(manifest, "step", true, INT64_MAX, &stored_step, text_of(&path), err);
     if (st == STATUS_OK && stored_step != step)
-        st = error_set(err, STATUS_FORMAT, "%s: \"step\" is %" PRIu64 ", the directory says %" PRIu64, path.data,
+        st = error_set(err, STATUS_FORMAT, "%s: \"step\" is %" PRIu64 ", the directory says %" PRIu64, text_of(&path),
                        stored_step, step);
     const json_t *files = json_object_get(manifest, "files");
     if (st == STATUS_OK && (!json_is_array(files) || json_array_size(files) > MAX_FILES))
-        st = error_set(err, STATUS_FORMAT, "%s: \"files\" must be an array of at most %d", path.data, (int)MAX_FILES);
+        st = error_set(err, STATUS_FORMAT, "%s: \"files\" must be an array of at most %d", text_of(&path), (int)MAX_FILES);
     for (size_t i = 0; i < sizeof wanted_files / sizeof *wanted_files && st == STATUS_OK; i++)
         if (!listed(files, wanted_files[i]))
-            st = error_set(err, STATUS_FORMAT, "%s: %s is not listed", path.data, wanted_files[i]);
+            st = error_set(err, STATUS_FORMAT, "%s: %s is not listed", text_of(&path), wanted_files[i]);
     for (size_t i = 0; st == STATUS_OK && i < json_array_size(files); i++)
-        st = verify_file(directory, json_array_get(files, i), path.data, err);
+        st = verify_file(directory, json_array_get(files, i), text_of(&path), err);
     json_decref(manifest);
     buffer_release(&path);
     return st;
@@ -335,7 +341,7 @@ static void remove_stale(const char *checkpoints)
     while ((entry = readdir(dir)))
         if (parse_temporary(entry->d_name, &pid) && (pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH))) {
             path_join(&path, checkpoints, entry->d_name);
-            file_remove_tree(path.data, NULL); /* what stays is tried again by the next save */
+            file_remove_tree(text_of(&path), NULL); /* what stays is tried again by the next save */
         }
     closedir(dir);
     buffer_release(&path);
@@ -363,7 +369,7 @@ static enum status write_extra(const char *directory, const struct checkpoint_ex
 {
     struct buffer path = {0};
     path_join(&path, directory, extra->name);
-    struct file_writer *writer = file_writer_open(path.data, err);
+    struct file_writer *writer = file_writer_open(text_of(&path), err);
     enum status st = STATUS_IO;
     if (writer) {
         uint64_t size;
@@ -393,7 +399,7 @@ static enum status write_files(const struct training *t, const char *directory, 
         uint64_t size;
         uint32_t crc;
         path_join(&path, directory, state_file);
-        st = model_save_runs(t->model, path.data, runs, 2, &size, &crc, err);
+        st = model_save_runs(t->model, text_of(&path), runs, 2, &size, &crc, err);
         if (st == STATUS_OK)
             note_file(m, state_file, size, crc);
         buffer_release(&path);
@@ -417,11 +423,11 @@ static enum status point_latest(const char *checkpoints, uint64_t step, struct e
     buffer_printf(&tmp, "%s/latest.tmp-%ld", checkpoints, (long)getpid());
     path_join(&latest, checkpoints, "latest");
     enum status st;
-    unlink(tmp.data);
-    if (symlink(target, tmp.data) != 0)
-        st = error_set(err, STATUS_IO, "cannot make the link %s: %s", tmp.data, strerror(errno));
-    else if ((st = file_rename(tmp.data, latest.data, err)) != STATUS_OK)
-        unlink(tmp.data);
+    unlink(text_of(&tmp));
+    if (symlink(target, text_of(&tmp)) != 0)
+        st = error_set(err, STATUS_IO, "cannot make the link %s: %s", text_of(&tmp), strerror(errno));
+    else if ((st = file_rename(text_of(&tmp), text_of(&latest), err)) != STATUS_OK)
+        unlink(text_of(&tmp));
     buffer_release(&tmp);
     buffer_release(&latest);
     return st;
@@ -440,10 +446,10 @@ static enum status prune(const char *checkpoints, uint64_t step, uint64_t keep, 
             continue;
         step_path(&from, checkpoints, steps[i]);
         buffer_clear(&to);
-        buffer_printf(&to, "%s.tmp-%ld", from.data, (long)getpid());
-        st = file_rename(from.data, to.data, err);
+        buffer_printf(&to, "%s.tmp-%ld", text_of(&from), (long)getpid());
+        st = file_rename(text_of(&from), text_of(&to), err);
         if (st == STATUS_OK)
-            st = file_remove_tree(to.data, err);
+            st = file_remove_tree(text_of(&to), err);
     }
     buffer_release(&from);
     buffer_release(&to);
@@ -469,17 +475,17 @@ static enum status write_checkpoint(const struct training *t, const char *checkp
         return st;
     struct buffer tmp = {0};
     buffer_printf(&tmp, "%s.tmp-%ld", final, (long)getpid());
-    st = file_make_directory(tmp.data, err);
+    st = file_make_directory(text_of(&tmp), err);
     if (st == STATUS_OK) {
-        st = write_files(t, tmp.data, settings_hash, extras, num_extras, err);
+        st = write_files(t, text_of(&tmp), settings_hash, extras, num_extras, err);
         if (st == STATUS_OK)
-            st = file_sync_directory(tmp.data, err);
+            st = file_sync_directory(text_of(&tmp), err);
         if (st == STATUS_OK)
             st = file_remove_tree(final, err); /* a damaged one of this step, or nothing */
         if (st == STATUS_OK)
-            st = file_rename(tmp.data, final, err);
+            st = file_rename(text_of(&tmp), final, err);
         if (st != STATUS_OK)
-            file_remove_tree(tmp.data, NULL);
+            file_remove_tree(text_of(&tmp), NULL);
     }
     buffer_release(&tmp);
     return st;
@@ -494,21 +500,21 @@ enum status checkpoint_save(struct training *t, const char *run_directory, uint3
             return error_set(err, STATUS_MISUSE, "\"%s\" is not a plain file name", extras[i].name);
     struct buffer checkpoints = {0}, final = {0};
     path_join(&checkpoints, run_directory, "checkpoints");
-    step_path(&final, checkpoints.data, t->step);
+    step_path(&final, text_of(&checkpoints), t->step);
     enum status st = STATUS_OK;
-    if (!file_is_directory(checkpoints.data))
-        st = file_make_directory(checkpoints.data, err);
+    if (!file_is_directory(text_of(&checkpoints)))
+        st = file_make_directory(text_of(&checkpoints), err);
     if (st == STATUS_OK) {
-        remove_stale(checkpoints.data);
-        if (!saved_already(final.data, t->step, settings_hash))
-            st = write_checkpoint(t, checkpoints.data, final.data, settings_hash, extras, num_extras, err);
+        remove_stale(text_of(&checkpoints));
+        if (!saved_already(text_of(&final), t->step, settings_hash))
+            st = write_checkpoint(t, text_of(&checkpoints), text_of(&final), settings_hash, extras, num_extras, err);
     }
     if (st == STATUS_OK)
-        st = point_latest(checkpoints.data, t->step, err);
+        st = point_latest(text_of(&checkpoints), t->step, err);
     if (st == STATUS_OK)
-        st = prune(checkpoints.data, t->step, t->settings.keep, err);
+        st = prune(text_of(&checkpoints), t->step, t->settings.keep, err);
     if (st == STATUS_OK && path)
-        buffer_append_text(path, final.data);
+        buffer_append_text(path, text_of(&final));
     buffer_release(&checkpoints);
     buffer_release(&final);
     return st;
@@ -527,19 +533,12 @@ static enum status load(struct training *t, const char *directory, uint32_t sett
                          "%s was made with other settings, data or tokenizer (settings hash %08" PRIx32
                          ", now %08" PRIx32 ")",
                          directory, state.settings_hash, settings_hash);
+    struct model_run weights[] = {{"", model_data(t->model)}};
     struct model_run moments[] = {{"exp_avg.", t->exp_avg}, {"exp_avg_sq.", t->exp_avg_sq}};
     struct buffer path = {0};
-    path_join(&path, directory, state_file);
-    st = model_load_runs(t->model, path.data, moments, 2, err);
-    if (st == STATUS_OK) {
-        struct model *stored = model_load(directory, err);
-        st = stored ? STATUS_OK : err->status;
-        if (st == STATUS_OK && model_size(stored) != model_size(t->model))
-            st = error_set(err, STATUS_FORMAT, "%s: the model has another size than its settings say", directory);
-        if (st == STATUS_OK)
-            memcpy(model_data(t->model), model_data_const(stored), model_size(stored) * sizeof(float));
-        model_free(stored);
-    }
+    st = model_load_runs(t->model, path_join(&path, directory, "model.safetensors"), weights, 1, err);
+    if (st == STATUS_OK)
+        st = model_load_runs(t->model, path_join(&path, directory, state_file), moments, 2, err);
     buffer_release(&path);
     if (st != STATUS_OK)
         return st;
@@ -564,24 +563,24 @@ static enum status find(struct training *t, const char *run_directory, uint32_t 
     uint64_t *steps;
     size_t n;
     path_join(&checkpoints, run_directory, "checkpoints");
-    enum status st = list_steps(checkpoints.data, &steps, &n, err);
+    enum status st = list_steps(text_of(&checkpoints), &steps, &n, err);
     if (st == STATUS_OK && n == 0)
-        st = error_set(err, STATUS_IO, "there is no checkpoint in %s", checkpoints.data);
+        st = error_set(err, STATUS_IO, "there is no checkpoint in %s", text_of(&checkpoints));
     for (size_t i = 0; i < n; i++) {
-        step_path(&directory, checkpoints.data, steps[i]);
-        st = verify(directory.data, steps[i], err);
+        step_path(&directory, text_of(&checkpoints), steps[i]);
+        st = verify(text_of(&directory), steps[i], err);
         if (st == STATUS_OK && t)
-            st = load(t, directory.data, settings_hash, err);
+            st = load(t, text_of(&directory), settings_hash, err);
         if (st == STATUS_OK && path)
-            buffer_append_text(path, directory.data);
+            buffer_append_text(path, text_of(&directory));
         if (st == STATUS_OK || st == STATUS_CONFIG || st == STATUS_NOMEM)
             break;
         if (warning)
-            buffer_printf(warning, "%s is damaged: %s; the one before it is used\n", directory.data, err->text);
+            buffer_printf(warning, "%s is damaged: %s; the one before it is used\n", text_of(&directory), err->text);
         if (i + 1 == n) {
             char last[512];
             snprintf(last, sizeof last, "%.500s", err->text);
-            st = error_set(err, st, "none of the checkpoints in %s is whole; of the oldest, %s", checkpoints.data, last);
+            st = error_set(err, st, "none of the checkpoints in %s is whole; of the oldest, %s", text_of(&checkpoints), last);
         }
     }
     mem_free(steps);

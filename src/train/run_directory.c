@@ -24,15 +24,21 @@ struct run_directory {
     int lock_fd;
 };
 
+/* A path; "" when memory ran out while it was made, which no file has. */
+static const char *text_of(const struct buffer *buffer)
+{
+    return buffer->data && !buffer->failed ? buffer->data : "";
+}
+
 /* Takes RUN/lock, or says who has it. */
 static enum status lock(struct run_directory *run, struct error *err)
 {
     struct buffer path = {0};
     path_join(&path, run->path, "lock");
     enum status st = STATUS_OK;
-    run->lock_fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    run->lock_fd = open(text_of(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (run->lock_fd < 0) {
-        st = error_set(err, STATUS_IO, "cannot open %s: %s", path.data, strerror(errno));
+        st = error_set(err, STATUS_IO, "cannot open %s: %s", text_of(&path), strerror(errno));
     } else if (flock(run->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         char holder[24] = "";
         ssize_t n = errno == EWOULDBLOCK ? pread(run->lock_fd, holder, sizeof holder - 1, 0) : 0;
@@ -42,14 +48,14 @@ static enum status lock(struct run_directory *run, struct error *err)
             st = error_set(err, STATUS_IO, "another process%s%s uses the run directory %s; wait for it or stop it first",
                            *holder ? ", " : "", holder, run->path);
         else
-            st = error_set(err, STATUS_IO, "cannot lock %s: %s", path.data, strerror(errno));
+            st = error_set(err, STATUS_IO, "cannot lock %s: %s", text_of(&path), strerror(errno));
         close(run->lock_fd);
         run->lock_fd = -1;
     } else {
         char pid[24];
         int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
         if (ftruncate(run->lock_fd, 0) != 0 || pwrite(run->lock_fd, pid, (size_t)n, 0) != n)
-            st = error_set(err, STATUS_IO, "cannot write %s: %s", path.data, strerror(errno));
+            st = error_set(err, STATUS_IO, "cannot write %s: %s", text_of(&path), strerror(errno));
     }
     buffer_release(&path);
     return st;
@@ -153,9 +159,9 @@ static enum status replace_json(const struct run_directory *run, const char *nam
     path_join(&path, run->path, name);
     enum status st = object ? json_write(object, true, &text, err)
                             : error_set(err, STATUS_NOMEM, "out of memory for %s, or a text in it is not UTF-8",
-                                        path.data);
+                                        text_of(&path));
     if (st == STATUS_OK)
-        st = file_replace(path.data, text.data, text.len, err);
+        st = file_replace(text_of(&path), text.data, text.len, err);
     json_decref(object);
     buffer_release(&path);
     buffer_release(&text);
@@ -274,8 +280,8 @@ enum status run_info_read(const char *path, struct run_info *out, struct error *
         err = &mine;
     *out = (struct run_info){0};
     path_join(&file, path, "run.json");
-    json_t *object = json_read_file(file.data, MAX_JSON_BYTES, err);
-    enum status st = object ? read_info(object, out, file.data, err) : err->status;
+    json_t *object = json_read_file(text_of(&file), MAX_JSON_BYTES, err);
+    enum status st = object ? read_info(object, out, text_of(&file), err) : err->status;
     json_decref(object);
     buffer_release(&file);
     return st;

@@ -38,7 +38,7 @@ double schedule_lr(const struct schedule *s, uint64_t step, uint64_t steps)
     if (step < s->warmup_steps)
         return s->lr * ((double)(step + 1) / (double)(s->warmup_steps + 1));
     uint64_t last = steps > 0 ? steps - 1 : 0;
-    if (step > last) /* a run that is asked to go beyond its length stays at the end */
+    if (step > last) /* asked for what lies beyond the run: its end, or that of a warm-up that outlasts it */
         step = last > s->warmup_steps ? last : s->warmup_steps;
     /* Position between the first step after warm-up and the last; a run of one such step stays at lr. */
     double progress = 0;
@@ -54,8 +54,10 @@ double schedule_lr(const struct schedule *s, uint64_t step, uint64_t steps)
     case SCHEDULE_WSD: {
         uint64_t decay = (uint64_t)(s->decay_fraction * (double)steps + 0.5);
         uint64_t first = decay < steps ? steps - decay : 0;
-        if (step < first)
+        if (step < first || decay == 0)
             return s->lr;
+        if (step >= last)
+            return s->min_lr;
         return line(s->lr, s->min_lr, (double)(step - first + 1) / (double)(steps - first));
     }
     }

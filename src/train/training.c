@@ -18,8 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a sphere costs before it has scratch: the pages of its stack that are touched, its context, its barrier. */
-enum { SPHERE_BYTES = 20 * 1024 };
+/* What a sphere costs before it has scratch, stack and context: 3.3 KiB measured as the growth of the resident set from 2
+ * spheres to 1741. */
+enum { SPHERE_BYTES = 4 * 1024 };
 
 /* Small files of a checkpoint and the headers of the large ones. */
 enum { CHECKPOINT_SMALL_BYTES = 1 << 20 };
@@ -132,8 +133,7 @@ static enum status refuse(const struct train_settings *settings, const struct tr
     size_t working = m->packed_bytes + m->activation_bytes + m->shared_bytes + m->scratch_bytes;
     size_t wanted = m->total_bytes - m->program_bytes;
     size_t learned = m->gradients_bytes + m->moments_bytes;
-    char advice[160] = "; not even a micro-batch of 1 would fit: it takes a shorter sequence, a smaller model or a "
-                       "smaller batch";
+    char advice[160] = "; not even a micro-batch of 1 would fit: it takes a shorter sequence or a smaller model";
     for (size_t micro = settings->micro_batch - 1; micro >= 1; micro--) {
         if (settings->batch_size % micro != 0)
             continue;
