@@ -20,6 +20,18 @@
 
 enum { FIXTURE_VOCAB = 67, FIXTURE_TOKENS = 6000 };
 
+/* CLLM_TEST_BACKENDS: the back ends to test, all when not set.  CLLM_TEST_SANITIZED: everything is slow, do less. */
+static inline bool fixture_has_backend(enum team_backend backend)
+{
+    const char *only = getenv("CLLM_TEST_BACKENDS");
+    return !only || strstr(only, team_backend_name(backend));
+}
+
+static inline bool fixture_sanitized(void)
+{
+    return getenv("CLLM_TEST_SANITIZED") != NULL;
+}
+
 struct fixture {
     char dir[256];
     struct tokens *tokens;
