@@ -109,7 +109,7 @@ START_TEST(the_bits_are_the_recorded_ones)
     ck_assert(det_cospi(0x1.81cd6c8b43958p+13) == 0x1.0f9f297584428p-1);
     ck_assert(det_cospi(0x1.fffd60e94ee39p-2) == 0x1.078930424b7efp-15);
     ck_assert(det_powi(0x1.ffbe76c8b4396p-1, 777) == 0x1.5b23c75ca8a01p-1);
-    ck_assert(rng_normal(rng_key(1, RNG_INIT, 2, 3), 4) == -0x1.6eddcfdcf3b23p-5);
+    ck_assert(rng_normal(rng_key(1, RNG_INIT, 2, 3), 4) == -0x1.6eddcfdcf3b13p-5);
     ck_assert_uint_eq(rng_permute(rng_key(1, RNG_SHUFFLE, 0, 0), 1000003, 7), 303870);
 }
 END_TEST
