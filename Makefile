@@ -162,11 +162,11 @@ tsan: export CLLM_TEST_BACKENDS := pthread
 asan ubsan asan-ubsan tsan: export CK_TIMEOUT_MULTIPLIER ?= 20
 asan ubsan asan-ubsan tsan: export CLLM_TEST_SANITIZED := 1
 
-# Slow by a factor of fifty, so the modules that take foreign bytes and own memory.
+# Slow by a factor of fifty, so the modules that take foreign bytes and own memory.  hwloc cannot ask valgrind's CPU.
 VALGRIND_MODULES ?= base formats tokenizer data
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 valgrind: $(TEST_BIN) ## valgrind on a small set (VALGRIND_MODULES)
-	@CK_TIMEOUT_MULTIPLIER=50 CLLM_TEST_BACKENDS=pthread CLLM_TEST_SANITIZED=1 WRAP='$(VALGRIND)' \
+	@HWLOC_COMPONENTS=-x86 CK_TIMEOUT_MULTIPLIER=50 CLLM_TEST_BACKENDS=pthread CLLM_TEST_SANITIZED=1 WRAP='$(VALGRIND)' \
 	    $(RUN_TESTS) $(foreach m,$(VALGRIND_MODULES),$(filter $(B)/tests/$(m)/%,$(TEST_BIN)))
 
 ##                 Measuring

@@ -123,7 +123,8 @@ static void phase_a(struct sphere *me, struct decoder *d, const struct leaf *lea
         top ? (struct norm_grad){grads + d->lnf_w, grads + d->lnf_b, d->dxf, d->x_last, d->meanf, d->rstdf, n, C,
                                  leaf->add}
             : ln1_grad(d, leaf, l + 1);
-    const struct work bags[] = {attention_backward_work(&attention), weight_grad_work(&fcproj), weight_grad_work(&fc),
+    /* attention, whose units are small, lies in the middle: with two members the cut falls into it */
+    const struct work bags[] = {weight_grad_work(&fcproj), attention_backward_work(&attention), weight_grad_work(&fc),
                                 weight_grad_work(&proj),             bias_grad_work(&fcproj_b), bias_grad_work(&fc_b),
                                 bias_grad_work(&proj_b),             norm_grad_work(&ln2),      norm_grad_work(&above)};
     work_run(me, bags, sizeof bags / sizeof *bags);

@@ -4,15 +4,19 @@
  * Rows through a matrix: the row block is the caller's (it is in L2 already); panels of B stream past it.  The sum
  * over k may be cut into blocks of DEPTH: the chain goes on from what was stored, so the bits stay the same.  Not
  * when add is y, which a partial sum would overwrite.
- * Gradient of a matrix: tiles of TILE_IN x TILE_OUT are the units members own; rows come in blocks of ROWS, both
+ * Gradient of a matrix: tiles of at most TILE_IN x TILE_OUT are the units members own; rows come in blocks of ROWS, both
  * operands copied into scratch so that the inner loop walks contiguous memory, partial sums in a tile that stays in L2.
+ * What bounds it beside the FMAs is reading x and dy from L3, out/TILE_OUT and in/TILE_IN times; narrow matrices get
+ * half-wide tiles all the same, or there would be too few to share out evenly.
  */
 #include "ops/matmul.h"
 
 #include "base/arena.h"
 #include "kernels/kernels.h"
 
-enum { TILE_IN = 48, TILE_OUT = 128, ROWS = 256, DEPTH = 3072 };
+#include <string.h>
+
+enum { TILE_IN = 192, TILE_OUT = 128, SMALL_OUT = 512, ROWS = 256, DEPTH = 3072 };
 
 static size_t ceil_div(size_t a, size_t b)
 {
@@ -96,9 +100,23 @@ void matmul_columns(struct sphere *me, float *y, size_t y_stride, const float *x
     product(me, y, y_stride, x, x_stride, rows, b, bias, add, add_stride, s.begin, s.end);
 }
 
+/* The tile of an [in,out] matrix: in is cut evenly, in fours. */
+struct tile {
+    size_t rows, cols, down, across;
+};
+static struct tile tile_of(size_t in, size_t out)
+{
+    struct tile t = {.down = ceil_div(in, TILE_IN), .cols = out <= SMALL_OUT ? TILE_OUT / 2 : TILE_OUT};
+    t.rows = ceil_div(ceil_div(in, t.down), 4) * 4;
+    t.down = ceil_div(in, t.rows);
+    t.across = ceil_div(out, t.cols);
+    return t;
+}
+
 size_t weight_grad_units(size_t in, size_t out)
 {
-    return ceil_div(in, TILE_IN) * ceil_div(out, TILE_OUT);
+    const struct tile t = tile_of(in, out);
+    return t.down * t.across;
 }
 
 size_t weight_grad_scratch_bytes(size_t rows)
@@ -111,22 +129,20 @@ size_t weight_grad_scratch_bytes(size_t rows)
 static void copy_block(float *dst, const float *src, size_t stride, size_t rows, size_t cols)
 {
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            dst[r * TILE_IN + c] = src[r * stride + c];
+        memcpy(dst + r * cols, src + r * stride, cols * sizeof(float));
 }
 
-static void grad_tile(const struct kernels *kn, const struct weight_grad *g, size_t i0, size_t j0, float *xs, float *dys,
-                      float *sum)
+static void grad_tile(const struct kernels *kn, const struct weight_grad *g, size_t i0, size_t m, size_t j0, size_t n,
+                      float *xs, float *dys, float *sum)
 {
-    const size_t m = g->in - i0 < TILE_IN ? g->in - i0 : TILE_IN;
-    const size_t n = g->out - j0 < TILE_OUT ? g->out - j0 : TILE_OUT;
     float *dw = g->dw + i0 * g->out + j0;
     for (size_t r0 = 0; r0 < g->rows; r0 += ROWS) {
         const size_t k = g->rows - r0 < ROWS ? g->rows - r0 : ROWS;
         const bool first = r0 == 0, last = r0 + k == g->rows;
         copy_block(xs, g->x + r0 * g->x_stride + i0, g->x_stride, k, m);
         kn->pack_f32(dys, g->dy + r0 * g->dy_stride + j0, (ptrdiff_t)g->dy_stride, 1, k, n);
-        struct gemm p = {.m = m, .n = n, .k = k, .a = xs, .a_row = 1, .a_col = TILE_IN, .b = dys, .b_panel = k * kn->nr};
+        struct gemm p = {.m = m, .n = n, .k = k, .a = xs, .a_row = 1, .a_col = (ptrdiff_t)m, .b = dys};
+        p.b_panel = k * kn->nr;
         p.c = last ? dw : sum;
         p.c_row = last ? (ptrdiff_t)g->out : TILE_OUT;
         if (!first) {
@@ -148,15 +164,15 @@ static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t en
 {
     const struct weight_grad *g = ctx;
     const struct kernels *kn = kernels_get();
+    const struct tile t = tile_of(g->in, g->out);
     const size_t mark = arena_mark(&me->scratch), k = g->rows < ROWS ? g->rows : ROWS;
     float *xs = arena_alloc(&me->scratch, k * TILE_IN * sizeof(float));
     float *dys = arena_alloc(&me->scratch, packed_bytes(k, TILE_OUT));
     float *sum = arena_alloc(&me->scratch, sizeof(float) * TILE_IN * TILE_OUT);
-    const size_t across = ceil_div(g->in, TILE_IN);
     for (size_t u = begin; u < end; u++) {
-        const size_t i0 = u % across * TILE_IN, j0 = u / across * TILE_OUT;
-        grad_tile(kn, g, i0, j0, xs, dys, sum);
-        const size_t m = g->in - i0 < TILE_IN ? g->in - i0 : TILE_IN, n = g->out - j0 < TILE_OUT ? g->out - j0 : TILE_OUT;
+        const size_t i0 = u % t.down * t.rows, j0 = u / t.down * t.cols;
+        const size_t m = g->in - i0 < t.rows ? g->in - i0 : t.rows, n = g->out - j0 < t.cols ? g->out - j0 : t.cols;
+        grad_tile(kn, g, i0, m, j0, n, xs, dys, sum);
         sphere_count_flops(me, 2 * (uint64_t)m * n * g->rows);
     }
     arena_reset(&me->scratch, mark);
@@ -164,9 +180,8 @@ static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t en
 
 struct work weight_grad_work(const struct weight_grad *g)
 {
-    return (struct work){.units = weight_grad_units(g->in, g->out),
-                         .cost = 2 * (uint64_t)(g->in < TILE_IN ? g->in : TILE_IN) *
-                                     (g->out < TILE_OUT ? g->out : TILE_OUT) * g->rows,
-                         .run = grad_run,
-                         .ctx = g};
+    const struct tile t = tile_of(g->in, g->out);
+    const size_t n = t.cols < g->out ? t.cols : g->out;
+    return (struct work){
+        .units = t.down * t.across, .cost = 2 * (uint64_t)t.rows * n * g->rows, .run = grad_run, .ctx = g};
 }

@@ -92,7 +92,7 @@ struct team *team_new(const struct team_options *options, struct error *err)
 {
     struct topology topology;
     topology_read(&topology);
-    int num_spheres;
+    int num_spheres = 0;
     if (choose_size(options->num_spheres, options->backend, &topology, &num_spheres, err) != STATUS_OK)
         return NULL;
     struct team *team = mem_calloc(1, sizeof *team);
@@ -102,6 +102,7 @@ struct team *team_new(const struct team_options *options, struct error *err)
     }
     team->num_spheres = num_spheres;
     team->cores = cores_of_our_own(&topology);
+    team->quota = topology.quota_cpus > 0 && topology.quota_cpus < topology.affinity_threads;
     team->backend = options->backend;
     team->ops = BACKENDS[options->backend].ops;
     team->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;

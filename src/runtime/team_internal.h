@@ -38,6 +38,7 @@ struct team_ops {
 
 struct team {
     int num_spheres, cores; /* cores: physical ones we may use, from affinity and quota */
+    bool quota;             /* a cgroup gives us less than the affinity mask */
     enum team_backend backend;
     const struct team_ops *ops;
     void *crew; /* the back end's own */

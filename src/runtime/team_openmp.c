@@ -9,7 +9,25 @@
 
 #ifdef _OPENMP
 
+#include <ctype.h>
 #include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What OMP_STACKSIZE asks for ("8M"; without a letter it counts KiB), 0 = the system's default. */
+static size_t stack_bytes(void)
+{
+    const char *text = getenv("OMP_STACKSIZE");
+    text = text ? text + strspn(text, " \t") : "";
+    if (!isdigit((unsigned char)*text))
+        return 0;
+    char *end;
+    const size_t count = strtoull(text, &end, 10);
+    end += strspn(end, " \t");
+    const int unit = toupper((unsigned char)*end);
+    const unsigned shift = unit == 'B' ? 0 : unit == 'M' ? 20 : unit == 'G' ? 30 : 10;
+    return count > SIZE_MAX >> shift ? 0 : count << shift;
+}
 
 /* Calls fn in a region of `width` threads, or not at all: how many there were comes back. */
 static int in_region(struct team *team, int width, bool (*fn)(struct team *team, int id))
@@ -39,7 +57,7 @@ static enum status start(struct team *team, struct error *err)
 {
     if (team->num_spheres == 1)
         return STATUS_OK;
-    struct team rehearsal = {.num_spheres = team->num_spheres}; /* with the stacks OpenMP takes by default */
+    struct team rehearsal = {.num_spheres = team->num_spheres, .stack_bytes = stack_bytes(), .quota = true};
     if (team__pthread.start(&rehearsal, err) != STATUS_OK)
         return STATUS_SYSTEM;
     team__pthread.stop(&rehearsal);

@@ -4,12 +4,13 @@
  *
  * Between runs each thread sleeps on its own `start` word.  A run is started down the 12-ary tree: the caller wakes
  * sphere 0, each sphere wakes its children below the width and then works.  A sphere outside the width sleeps on,
- * untouched.  The member that comes back last wakes the caller.
+ * untouched.  The member that comes back last wakes the caller.  Where each thread runs: place_internal.h.
  */
 #include "runtime/team_internal.h"
 
 #include "base/memory.h"
 #include "runtime/futex_internal.h"
+#include "runtime/place_internal.h"
 #include "runtime/thread_internal.h"
 
 #include <limits.h>
@@ -27,12 +28,14 @@ struct seat {
     alignas(CACHE_LINE) _Atomic uint32_t start; /* raised with release by the parent, taken with acquire */
     struct team *team;
     int id;
+    int slot; /* where it is placed; its own */
     pthread_t thread;
 };
 
 struct crew {
     alignas(CACHE_LINE) _Atomic uint32_t done; /* raised by the last member back, taken by the caller of team_run */
     size_t bytes;
+    struct places places; /* empty under a CPU quota, which does not say on which CPUs it will be had */
     int started;
     bool quit; /* read after a start: the thread shall end */
     struct seat seats[];
@@ -67,6 +70,10 @@ static void *seat_main(void *arg)
             raise_word(&crew->seats[child].start);
         if (crew->quit)
             return NULL;
+        const int slot = place_slot(seat->id, team->width, crew->places.count);
+        if (slot != seat->slot)
+            place_here(&crew->places, slot);
+        seat->slot = slot;
         if (team__member(team, seat->id))
             raise_word(&crew->done);
     }
@@ -102,6 +109,7 @@ static void stop(struct team *team)
         raise_word(&crew->seats[0].start);
     for (int id = 0; id < crew->started; id++)
         pthread_join(crew->seats[id].thread, NULL);
+    places_release(&crew->places);
     mem_unmap(crew, crew->bytes);
     team->crew = NULL;
 }
@@ -114,6 +122,10 @@ static enum status start(struct team *team, struct error *err)
         return error_set(err, STATUS_NOMEM, "no memory for the threads of %d spheres", team->num_spheres);
     crew->bytes = bytes;
     team->crew = crew;
+    if (!team->quota && places_init(&crew->places, err) != STATUS_OK) {
+        stop(team);
+        return STATUS_NOMEM;
+    }
     int why = 0;
     for (; crew->started < team->num_spheres && why == 0; crew->started += why == 0) {
         struct seat *seat = &crew->seats[crew->started];
@@ -121,6 +133,7 @@ static enum status start(struct team *team, struct error *err)
         snprintf(name, sizeof name, "sphere %d", crew->started);
         seat->team = team;
         seat->id = crew->started;
+        seat->slot = PLACE_ANYWHERE;
         why = thread__create(&seat->thread, name, team->stack_bytes, seat_main, seat);
     }
     if (why == 0)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum { TABLE_MAX = 1 << 20, VALUE_MAX = 256, STAT_MAX = 8192 };
+enum { DEFAULT_PERIOD_US = 100000 };
 
 /* A non-negative decimal number at *p, which moves past it. */
 static bool take_number(const char **p, unsigned long long *out)
@@ -32,11 +33,16 @@ static bool take_number(const char **p, unsigned long long *out)
     return errno == 0;
 }
 
+static bool at_end(const char *p)
+{
+    return p[strspn(p, " \n")] == 0;
+}
+
 static bool read_number(unsigned long long *out, const char *directory, const char *file)
 {
     char text[VALUE_MAX];
     const char *p = text;
-    return read_text(text, sizeof text, "%s/%s", directory, file) && take_number(&p, out);
+    return read_text(text, sizeof text, "%s/%s", directory, file) && take_number(&p, out) && at_end(p);
 }
 
 static bool list_has(const char *list, const char *name) /* comma-separated */
@@ -82,8 +88,12 @@ static void read_v2(const char *directory, struct topology *out)
     char text[VALUE_MAX], stat[STAT_MAX];
     const char *p = text;
     unsigned long long quota, period, limit, used = 0;
-    if (read_text(text, sizeof text, "%s/cpu.max", directory) && take_number(&p, &quota)) /* "max …" is no limit */
-        lower_quota(quota, take_number(&p, &period) ? period : 100000, directory, "cpu.max", out);
+    if (read_text(text, sizeof text, "%s/cpu.max", directory) && take_number(&p, &quota)) { /* "max …" is no limit */
+        if (!take_number(&p, &period))
+            period = DEFAULT_PERIOD_US;
+        if (at_end(p))
+            lower_quota(quota, period, directory, "cpu.max", out);
+    }
     if (read_number(&limit, directory, "memory.max")) {
         read_number(&used, directory, "memory.current");
         read_text(stat, sizeof stat, "%s/memory.stat", directory);

@@ -108,3 +108,31 @@ SIMD double vd_sum(vd a)
     __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
     return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
 }
+SIMD void transpose16(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row)
+{
+    __m512 r[16], t[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        r[i] = _mm512_loadu_ps(src + i * src_row);
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) { /* pairs of floats */
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) { /* quadruples */
+        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* r[4g+i] holds column 4q+i of rows 4g … 4g+3 in its quarter q */
+        __m512 a = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88), b = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        __m512 c = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd), d = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+        _mm512_storeu_ps(dst + i * dst_row, _mm512_shuffle_f32x4(a, b, 0x88));
+        _mm512_storeu_ps(dst + (i + 4) * dst_row, _mm512_shuffle_f32x4(c, d, 0x88));
+        _mm512_storeu_ps(dst + (i + 8) * dst_row, _mm512_shuffle_f32x4(a, b, 0xdd));
+        _mm512_storeu_ps(dst + (i + 12) * dst_row, _mm512_shuffle_f32x4(c, d, 0xdd));
+    }
+}

@@ -8,6 +8,12 @@
  */
 #include "kernels_internal.h"
 
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 enum { NR = 16 * GEMM_NV };
 
 /* One tile of `mr` rows (a constant at every call, so the accumulators are registers) and n <= NR columns. */
@@ -19,33 +25,33 @@ SIMD void tile(const size_t mr, const struct gemm *g, size_t i0, size_t j0, size
     const bool full = n == NR;
     vf acc[GEMM_MR][GEMM_NV];
 
-#pragma GCC unroll 16
+    UNROLL
     for (size_t i = 0; i < mr; i++) {
         const float *init = g->init ? g->init + (ptrdiff_t)(i0 + i) * g->init_row + j0 : NULL;
-#pragma GCC unroll 2
+        UNROLL
         for (size_t v = 0; v < GEMM_NV; v++)
             acc[i][v] = !init ? vf_set1(0) : full ? vf_load(init + 16 * v) : vf_load_n(init + 16 * v, left(n, 16 * v));
     }
     for (size_t p = 0; p < g->k; p++) {
         vf bv[GEMM_NV];
-#pragma GCC unroll 2
+        UNROLL
         for (size_t v = 0; v < GEMM_NV; v++)
             bv[v] = vf_load(b + 16 * v);
-#pragma GCC unroll 16
+        UNROLL
         for (size_t i = 0; i < mr; i++) {
             const vf av = vf_set1(a[(ptrdiff_t)i * a_row]);
-#pragma GCC unroll 2
+            UNROLL
             for (size_t v = 0; v < GEMM_NV; v++)
                 acc[i][v] = vf_fma(av, bv[v], acc[i][v]);
         }
         a += a_col;
         b += NR;
     }
-#pragma GCC unroll 16
+    UNROLL
     for (size_t i = 0; i < mr; i++) {
         const float *add = g->add ? g->add + (ptrdiff_t)(i0 + i) * g->add_row + j0 : NULL;
         float *c = g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0;
-#pragma GCC unroll 2
+        UNROLL
         for (size_t v = 0; v < GEMM_NV; v++) {
             vf r = acc[i][v];
             if (add)
@@ -108,13 +114,19 @@ void K(pack_f32)(float *dst, const float *src, ptrdiff_t row, ptrdiff_t col, siz
                 for (size_t v = 0; v < NR; v += 16)
                     vf_store(dst + p * NR + v, vf_load_n(s + (ptrdiff_t)p * row + v, left(w, v)));
         } else {
-            /* transposed: 16 source rows at a time, so that both sides are touched by whole lines */
-            for (size_t p0 = 0; p0 < k; p0 += 16) {
-                const size_t p1 = p0 + 16 < k ? p0 + 16 : k;
-                for (size_t c = 0; c < NR; c++)
-                    for (size_t p = p0; p < p1; p++)
-                        dst[p * NR + c] = c < w ? s[(ptrdiff_t)p * row + (ptrdiff_t)c * col] : 0;
-            }
+            /* 16 x 16 at a time, so that both sides are touched by whole lines; row is 1 in every use we have */
+            for (size_t p0 = 0; p0 < k; p0 += 16)
+                for (size_t c0 = 0; c0 < NR; c0 += 16) {
+                    const float *from = s + (ptrdiff_t)p0 * row + (ptrdiff_t)c0 * col;
+                    float *to = dst + p0 * NR + c0;
+                    if (row == 1 && p0 + 16 <= k && c0 + 16 <= w) {
+                        transpose16(to, NR, from, col);
+                        continue;
+                    }
+                    for (size_t p = 0; p < 16 && p0 + p < k; p++)
+                        for (size_t c = 0; c < 16; c++)
+                            to[p * NR + c] = c0 + c < w ? from[(ptrdiff_t)p * row + (ptrdiff_t)c * col] : 0;
+                }
         }
         dst += k * NR;
     }

@@ -149,3 +149,9 @@ SIMD double vd_sum(vd a)
             a.d[i] += a.d[i + w];
     return a.d[0];
 }
+SIMD void transpose16(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row) /* 16 x 16 */
+{
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 16; j++)
+            dst[i * dst_row + j] = src[j * src_row + i];
+}
