@@ -25,8 +25,11 @@ struct tensor_view {
 };
 
 struct safetensors;
+
+/* Maps and checks a file.  NULL: STATUS_IO (missing, unreadable, not a regular file) or STATUS_FORMAT, which names the
+ * tensor where one is at fault.  Tensors are numbered in the order of their data. */
 struct safetensors *safetensors_open(const char *path, struct error *err);
-void safetensors_close(struct safetensors *file);
+void safetensors_close(struct safetensors *file); /* NULL is fine */
 size_t safetensors_count(const struct safetensors *file);
 const struct tensor_view *safetensors_at(const struct safetensors *file, size_t i);
 const struct tensor_view *safetensors_find(const struct safetensors *file, const char *name); /* NULL: absent */
@@ -35,11 +38,12 @@ const struct tensor_view *safetensors_find(const struct safetensors *file, const
 const char *safetensors_metadata(const struct safetensors *file, const char *key);
 
 /* Writes all tensors in the order given, with "__metadata__": {"format": "pt"}.  F32 only so far for what we write.
- * Syncs; *crc32 and *size_bytes (may be NULL) are of the whole file. */
+ * Syncs; *crc32 and *size_bytes (may be NULL) are of the whole file.  A failure leaves no file.  STATUS_MISUSE: a tensor
+ * whose shape and size differ, another dtype, a name used twice. */
 enum status safetensors_write(const char *path, const struct tensor_view *tensors, size_t n, uint64_t *size_bytes,
                               uint32_t *crc32, struct error *err);
 
-/* The size such a file will have, for planning. */
+/* The size such a file will have, for planning.  0: safetensors_write would refuse it. */
 uint64_t safetensors_file_bytes(const struct tensor_view *tensors, size_t n);
 
 #endif

@@ -4,7 +4,8 @@
  * team_run(team, width, fn, arg) calls fn(me, arg) once in each of the first `width` spheres and returns when all
  * are back.  One thread at a time may call team_run on a team.  Threads are persistent and sleep between runs.
  * Three back ends stand behind it, one file each: pthreads (default), OpenMP, serial (one sphere, the caller).
- * The 12-ary barrier (runtime/barrier.h) spins only while every sphere has a core to itself, else it sleeps.
+ * The 12-ary barrier (src/runtime/barrier_internal.h) spins only while every member has a core to itself, else it
+ * sleeps.  Each run begins in the default floating-point environment; the caller's own is as it was afterwards.
  */
 #ifndef RUNTIME_TEAM_H
 #define RUNTIME_TEAM_H
@@ -20,7 +21,7 @@ struct team_options {
     int num_spheres;           /* 0 = auto-detect (topology_auto_spheres); 1 … SPHERES_MAX */
     enum team_backend backend; /* TEAM_SERIAL wants num_spheres 0 or 1 */
     size_t scratch_bytes;      /* reserved for each sphere, given on first touch */
-    size_t stack_bytes;        /* 0 = 256 KiB */
+    size_t stack_bytes;        /* of a sphere's thread, 0 = 256 KiB; OpenMP's threads have what OMP_STACKSIZE says */
 };
 
 /* NULL with *err filled: a count out of range (what was given, what is allowed), memory, or threads the system
@@ -33,7 +34,9 @@ enum team_backend team_backend(const struct team *team);
 const char *team_backend_name(enum team_backend backend);                   /* "pthread", "openmp", "serial" */
 enum status team_backend_parse(const char *name, enum team_backend *out, struct error *err);
 
-/* 1 <= width <= team_size.  Returns the common verdict (see sphere_fail). */
+/* 1 <= width <= team_size.  Returns the common verdict: the first failure that a member reported before a barrier or
+ * before its return, which later barriers of the run then repeat (see sphere_fail); or STATUS_SYSTEM, with fn called
+ * nowhere, when OpenMP has fewer than `width` threads for this caller. */
 enum status team_run(struct team *team, int width, void (*fn)(struct sphere *me, void *arg), void *arg);
 
 /* A copy of sphere `id`'s statistics; any thread, also during a run (then each field by itself is a recent value).

@@ -14,7 +14,8 @@ struct thread;
 struct mutex;
 struct cond;
 
-/* Starts fn(arg) in a new thread with all signals blocked; `name` (at most 15 bytes) shows in ps and gdb. */
+/* Starts fn(arg) in a new thread, all signals blocked but those its own faults raise; `name` (at most 15 bytes) shows
+ * in ps and gdb. */
 struct thread *thread_start(const char *name, void (*fn)(void *arg), void *arg, struct error *err);
 void thread_join(struct thread *thread); /* waits and frees; NULL is fine */
 

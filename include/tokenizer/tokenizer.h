@@ -4,6 +4,7 @@
  * Kinds now: bytes (256 tokens, id = byte, and id 256 = <|endoftext|>), and the characters of a corpus (ids in order
  * of code point; <|endoftext|> last, only when the corpus has more than one document).  Both are written as a
  * tokenizer.json that Hugging Face's `tokenizers` loads: a BPE model without merges, byte-level for the first kind.
+ * Text is data: "<|endoftext|>" inside it is encoded letter by letter, never as the special token.
  * A tokenizer is immutable once made: any number of threads may use it.
  */
 #ifndef TOKENIZER_TOKENIZER_H
@@ -11,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "base/utf8.h" /* utf8_whole_prefix, for printing tokens as they come */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,10 +22,12 @@ struct tokenizer;
 
 struct tokenizer *tokenizer_new_bytes(struct error *err);
 
-/* code_points sorted, unique; with_end_of_text adds that token. */
+/* code_points sorted, unique, at least one (else STATUS_MISUSE); with_end_of_text adds that token.  STATUS_FORMAT:
+ * U+0000 among them, which tokenizer.json cannot hold here. */
 struct tokenizer *tokenizer_new_chars(const uint32_t *code_points, size_t n, bool with_end_of_text, struct error *err);
 
-/* Reads tokenizer.json (or the one inside a directory).  A kind we cannot do is refused by name, never approximated. */
+/* Reads tokenizer.json (or the one inside a directory).  A kind we cannot do is refused by name (STATUS_CONFIG), never
+ * approximated. */
 struct tokenizer *tokenizer_load(const char *path, struct error *err);
 void tokenizer_free(struct tokenizer *tokenizer);
 
@@ -44,9 +48,5 @@ enum status tokenizer_decode(const struct tokenizer *tokenizer, int32_t id, stru
 enum status tokenizer_json(const struct tokenizer *tokenizer, struct buffer *out, struct error *err);
 enum status tokenizer_config_json(const struct tokenizer *tokenizer, size_t max_length, struct buffer *out,
                                   struct error *err);
-
-/* How many leading bytes of text[0 … len) are whole UTF-8 characters (an invalid byte counts as whole); the rest
- * may be the beginning of one.  For streaming, so that half a character is never printed. */
-size_t utf8_whole_prefix(const char *text, size_t len);
 
 #endif

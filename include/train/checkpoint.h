@@ -29,7 +29,8 @@ enum status checkpoint_save(struct training *training, const char *run_directory
                             struct error *err);
 
 /* Finds the newest checkpoint that verifies and loads it into `training` (made with the same settings).  *warning
- * (may be NULL) gets one sentence per damaged one passed over.  STATUS_CONFIG: another settings hash. */
+ * (may be NULL) gets one line per damaged one passed over.  STATUS_CONFIG: another settings hash.  After a failure
+ * `training` is good for nothing but training_free. */
 enum status checkpoint_load_latest(struct training *training, const char *run_directory, uint32_t settings_hash,
                                    struct buffer *warning, struct error *err);
 
@@ -37,7 +38,8 @@ enum status checkpoint_load_latest(struct training *training, const char *run_di
 enum status checkpoint_find_latest(const char *run_directory, struct buffer *path, struct buffer *warning,
                                    struct error *err);
 
-/* crc32 of weights and moments in order: the oracle of determinism.  Any time the team is at rest. */
+/* crc32 of the weights (upper half) and of the moments (lower half), in the order of the parameters: the oracle of
+ * determinism.  Any time the team is at rest. */
 uint64_t training_state_hash(const struct training *training);
 
 #endif

@@ -12,6 +12,7 @@
 #include "data/batch_iterator.h"
 #include "runtime/sphere.h"
 #include "runtime/team.h"
+#include "train/stats_report.h"
 #include "train/training.h"
 
 #include <stdbool.h>
@@ -22,7 +23,8 @@
 struct threaded_training;
 
 /* num_threads spheres (0 = auto-detect, 1 … 1885) on the pthread back end.  Borrows both arguments, which must
- * outlive the system.  NULL on failure: the sentence is in threaded_training_create_error (of this thread). */
+ * outlive the system; the iterator is moved to the training's place in the data.  NULL on failure: the sentence is in
+ * threaded_training_create_error (of this thread). */
 struct threaded_training *threaded_training_create(struct training *training, struct batch_iterator *batch_iterator,
                                                    int num_threads);
 const char *threaded_training_create_error(void);
@@ -50,15 +52,19 @@ void threaded_training_print_stats(struct threaded_training *system);
 enum status threaded_training_get_sphere_stats(struct threaded_training *system, int sphere_id,
                                                struct sphere_stats *out);
 int threaded_training_get_num_workers(struct threaded_training *system);
+
+/* A snapshot of all of them, for stats.json; release it with stats_report_release.  From the driving thread. */
+enum status threaded_training_report(const struct threaded_training *system, struct stats_report *out,
+                                     struct error *err);
 int threaded_training_width(struct threaded_training *system); /* spheres that can find work in this model */
 
 /* Control, from any thread. */
 enum training_command {
     TRAINING_PAUSE,      /* after the present step, until RESUME */
     TRAINING_RESUME,
-    TRAINING_SAVE_NOW,   /* after the present step */
-    TRAINING_STOP,       /* after the present step; threaded_train_epoch returns STATUS_OK */
-    TRAINING_CANCEL      /* at once, inside the step */
+    TRAINING_SAVE_NOW,   /* after the present step; when paused, after the first one that follows */
+    TRAINING_STOP,       /* after the present step; threaded_train_epoch returns STATUS_OK, now and from then on */
+    TRAINING_CANCEL      /* at once, inside the step (between two leaves), a pause or an evaluation */
 };
 void threaded_training_command(struct threaded_training *system, enum training_command command);
 bool threaded_training_paused(const struct threaded_training *system);

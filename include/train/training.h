@@ -26,6 +26,7 @@ struct training_memory {
     size_t total_bytes;
     uint64_t checkpoint_bytes; /* disk, one checkpoint */
 };
+/* For num_spheres spheres, 0 = auto-detected.  STATUS_CONFIG: the settings are wrong. */
 enum status training_plan(const struct train_settings *settings, int num_spheres, struct training_memory *out,
                           struct error *err);
 
@@ -47,5 +48,8 @@ uint64_t training_tokens(const struct training *training);        /* tokens seen
 double training_last_loss(const struct training *training);       /* mean of the last step, nats per token; NaN before */
 double training_last_grad_norm(const struct training *training);  /* before clipping */
 double training_last_lr(const struct training *training);
+
+/* What it was planned to take with one sphere per usable core. */
+const struct training_memory *training_planned(const struct training *training);
 
 #endif

@@ -38,7 +38,8 @@ enum status error_prefix(struct error *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", inner.text);
+    const int room = (int)sizeof err->text - n - 3; /* ": " and the final 0 */
+    if (n >= 0 && room > 0)
+        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %.*s", room, inner.text);
     return err->status;
 }

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ * app/cmd_plan.c - `cllm plan`: what a run would take, without running it.
+ */
+#include "app/command.h"
+#include "app/figures.h"
+#include "app/options.h"
+#include "app/settings_flags.h"
+#include "formats/json.h"
+#include "infer/generator.h"
+#include "model/decoder.h"
+#include "topology/topology.h"
+#include "train/training.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct option_usage usage = {
+    .command = "plan",
+    .synopsis = "cllm plan [options]",
+    .summary = "Says what a training run would take: memory by part, disk, parameters and arithmetic. Nothing is allocated. "
+               "The flags are those of `cllm train`.",
+    .examples = "  cllm plan --preset gpt2 --batch-size 32 --micro-batch 4 --seq-len 1024\n"
+                "  cllm plan --preset shakespeare-char --vocab-size 65 --threads 8\n"
+                "  cllm plan --config model/config.json --batch-size 8 --seq-len 256 --json\n",
+};
+
+struct plan {
+    struct train_settings settings;
+    struct training_memory memory;
+    struct topology topology;
+    int spheres, width;
+    uint64_t parameters, disk_bytes;
+    double flops_per_token, flops_per_step;
+};
+
+static const struct part {
+    const char *key, *text;
+    size_t offset;
+} parts[] = {
+#define PART(member, words) {#member, words, offsetof(struct training_memory, member)}
+    PART(weights_bytes, "weights"),
+    PART(gradients_bytes, "gradients"),
+    PART(moments_bytes, "moments of AdamW"),
+    PART(packed_bytes, "weights packed for the products"),
+    PART(activation_bytes, "activations of a micro-batch"),
+    PART(shared_bytes, "shared between spheres"),
+    PART(scratch_bytes, "scratch of the spheres"),
+    PART(sphere_bytes, "stacks and contexts of the spheres"),
+    PART(data_bytes, "batches"),
+    PART(program_bytes, "the program itself"),
+#undef PART
+};
+enum { NUM_PARTS = sizeof parts / sizeof parts[0] };
+
+static size_t part_bytes(const struct training_memory *memory, const struct part *part)
+{
+    return *(const size_t *)(const void *)((const char *)memory + part->offset);
+}
+
+static enum status make_plan(struct plan *p, int threads, struct error *err)
+{
+    const struct train_settings *s = &p->settings;
+    topology_read(&p->topology);
+    p->spheres = threads ? threads : topology_auto_spheres(&p->topology);
+    enum status status = training_plan(s, p->spheres, &p->memory, err);
+    if (status != STATUS_OK)
+        return status;
+    int widest = decoder_plan(&s->model, DECODER_TRAIN, s->micro_batch, s->seq_len).max_width;
+    p->width = p->spheres < widest ? p->spheres : widest;
+    p->parameters = model_config_num_parameters(&s->model);
+    p->disk_bytes = (s->keep + 1) * p->memory.checkpoint_bytes;
+    p->flops_per_token = decoder_train_flops_per_token(&s->model, s->seq_len);
+    p->flops_per_step = p->flops_per_token * (double)s->batch_size * (double)s->seq_len;
+    return STATUS_OK;
+}
+
+static void print_table(const struct plan *p)
+{
+    const struct train_settings *s = &p->settings;
+    const struct model_config *m = &s->model;
+    struct figure a, b;
+    printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head, m->n_embd,
+           m->n_positions, m->vocab_size);
+    printf("parameters   %s\n", figure_whole(&a, p->parameters));
+    printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
+           s->micro_batch, figure_whole(&a, s->batch_size * s->seq_len));
+    printf("spheres      %d, of which %d find work in this model\n\n", p->spheres, p->width);
+    printf("memory\n");
+    for (size_t i = 0; i < NUM_PARTS; i++)
+        printf("  %-36s %12s\n", parts[i].text, figure_bytes(&a, part_bytes(&p->memory, &parts[i])));
+    printf("  %-36s %12s\n", "in all", figure_bytes(&a, p->memory.total_bytes));
+    printf("  %-36s %12s\n", "available on this machine", figure_bytes(&a, p->topology.memory_available_bytes));
+    printf("disk\n");
+    printf("  %-36s %12s\n", "a checkpoint", figure_bytes(&a, p->memory.checkpoint_bytes));
+    char kept[64];
+    snprintf(kept, sizeof kept, "%" PRIu64 " kept and one in the making", s->keep);
+    printf("  %-36s %12s\n", kept, figure_bytes(&a, p->disk_bytes));
+    printf("arithmetic\n");
+    printf("  %-36s %12s\n", "operations per token", figure_count(&a, p->flops_per_token));
+    printf("  %-36s %12s\n", "operations per step", figure_count(&a, p->flops_per_step));
+    printf("  %-36s %12s\n", "operations of the run", figure_count(&a, p->flops_per_step * (double)s->steps));
+    if (p->topology.memory_available_bytes && p->memory.total_bytes > p->topology.memory_available_bytes)
+        printf("\nThis does not fit: %s are needed and %s available. A smaller --micro-batch takes less.\n",
+               figure_bytes(&a, p->memory.total_bytes), figure_bytes(&b, p->topology.memory_available_bytes));
+}
+
+static enum status print_json(const struct plan *p, struct error *err)
+{
+    json_t *object = json_object(), *memory = json_object();
+    for (size_t i = 0; i < NUM_PARTS; i++)
+        json_object_set_new(memory, parts[i].key, json_integer((json_int_t)part_bytes(&p->memory, &parts[i])));
+    json_object_set_new(memory, "total_bytes", json_integer((json_int_t)p->memory.total_bytes));
+    json_object_set_new(memory, "available_bytes", json_integer((json_int_t)p->topology.memory_available_bytes));
+    json_object_set_new(object, "memory", memory);
+    json_object_set_new(object, "settings", train_settings_json(&p->settings));
+    json_object_set_new(object, "spheres", json_integer(p->spheres));
+    json_object_set_new(object, "width", json_integer(p->width));
+    json_object_set_new(object, "parameters", json_integer((json_int_t)p->parameters));
+    json_object_set_new(object, "checkpoint_bytes", json_integer((json_int_t)p->memory.checkpoint_bytes));
+    json_object_set_new(object, "disk_bytes", json_integer((json_int_t)p->disk_bytes));
+    json_object_set_new(object, "flops_per_token", json_real(p->flops_per_token));
+    json_object_set_new(object, "flops_per_step", json_real(p->flops_per_step));
+    struct buffer text = {0};
+    enum status status = json_write(object, true, &text, err);
+    if (status == STATUS_OK)
+        fputs(text.data, stdout);
+    buffer_release(&text);
+    json_decref(object);
+    return status;
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    struct settings_flags flags = {0};
+    struct train_settings *s = &flags.settings;
+    int threads = 0;
+    bool json = false;
+    struct option_def options[] = {
+        SETTINGS_MODEL_FLAGS(&flags),
+        SETTINGS_SHAPE_FLAGS(&flags),
+        OPT_U64("steps", &s->steps, 1, OPTION_WHOLE_MAX, "optimizer steps"),
+        OPT_U64("keep", &s->keep, 2, OPTION_WHOLE_MAX, "checkpoints to keep"),
+        OPT_INT("threads", &threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
+        OPT_FLAG("json", &json, "as JSON"),
+        OPT_END,
+    };
+    struct error err = {0};
+    size_t found = 0;
+    int code = options_parse(argc, argv, options, &usage, NULL, 0, &found);
+    if (code != OPTIONS_GO_ON)
+        return code;
+    enum status status = settings_flags_base(&flags, &err);
+    if (status == STATUS_OK && options_parse(argc, argv, options, &usage, NULL, 0, &found) == OPTIONS_GO_ON)
+        status = settings_flags_finish(&flags, options, &err);
+    struct plan plan = {0};
+    bool assumed = s->model.vocab_size == 0;
+    if (status == STATUS_OK) {
+        if (assumed)
+            s->model.vocab_size = 257; /* --tokenizer byte */
+        plan.settings = *s;
+        status = make_plan(&plan, threads, &err);
+    }
+    if (status == STATUS_OK && json)
+        status = print_json(&plan, &err);
+    else if (status == STATUS_OK) {
+        print_table(&plan);
+        if (assumed)
+            printf("\nThe vocabulary is that of --tokenizer byte; --vocab-size N takes another.\n");
+    }
+    code = status == STATUS_OK ? EXIT_CODE_OK : command_failed("plan", &err);
+    return command_finish_output("plan", code);
+}

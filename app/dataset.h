@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * app/dataset.h - from what the user calls data to a stream of tokens.
+ *
+ * Text (whatever formats/corpus.h reads) is tokenized once into shards in the run directory; .bin shards, or a
+ * directory of them, are used where they lie.  One thread.
+ */
+#ifndef APP_DATASET_H
+#define APP_DATASET_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "data/tokens.h"
+#include "tokenizer/tokenizer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Told now and then how far a pass over the corpus is; false gives it up (STATUS_CANCELLED). */
+struct dataset_progress {
+    bool (*tick)(void *ctx, const char *what, uint64_t bytes_done, uint64_t bytes_total);
+    void *ctx;
+};
+
+/* Whether the path is a .bin file or a directory that holds some. */
+bool dataset_is_shards(const char *path);
+
+/* "byte", "char" (one pass over the corpus `data` for its characters), or the path of a tokenizer.json. */
+struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_progress *progress,
+                                    struct error *err);
+
+/* Tokenizes the corpus into `directory`/tokens.bin, and tokens_00001.bin … where one shard cannot hold all.  Documents
+ * are parted by <|endoftext|> where the tokenizer has it.  *num_documents may be NULL. */
+enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
+                             const struct dataset_progress *progress, uint64_t *num_documents, struct error *err);
+
+/* The shards dataset_tokenize wrote into a directory. */
+struct tokens *dataset_open_tokenized(const char *directory, struct error *err);
+
+/* One code point of UTF-8 at text[0 … len); its length in bytes, or 0 when it is not valid. */
+size_t dataset_decode_utf8(const char *text, size_t len, uint32_t *code_point);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ * app/main.c - the command: finds the subcommand and hands it the words after its name.
+ */
+#include "app/command.h"
+#include "app/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {"train", cmd_train, "train a model on text, go on from a model, or resume a run"},
+    {"generate", cmd_generate, "write text with a model"},
+    {"eval", cmd_eval, "loss, perplexity and bits per byte of a model on a text"},
+    {"stats", cmd_stats, "what each sphere of a run did"},
+    {"plan", cmd_plan, "memory, disk and arithmetic of a run before it starts"},
+    {"topology", cmd_topology, "what machine this is, and how N spheres would sit on it"},
+    {"bench", cmd_bench, "measure steps, barriers and products"},
+};
+enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "usage: cllm COMMAND [options]\n\n"
+                 "Trains and runs GPT-2-style language models on CPUs, with N worker threads (spheres) and the same\n"
+                 "bits for any number of them.\n\nCommands:\n");
+    for (size_t i = 0; i < NUM_COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n  --help     this text; `cllm COMMAND --help` tells each command's options\n"
+                 "  --version  the version\n"
+                 "\nExamples:\n"
+                 "  cllm train --preset demo --data book.txt --tokenizer char --out run1\n"
+                 "  cllm generate run1 --prompt \"Once upon\"\n"
+                 "  cllm train --resume run1\n"
+                 "  cllm stats run1\n"
+                 "\nExit codes: 0 done, 1 failed, 2 bad usage, 130 and 143 stopped by SIGINT and SIGTERM.\n");
+}
+
+static int unknown(const char *word, const char *const *candidates, size_t n, const char *what)
+{
+    const char *near = option_nearest(word, candidates, n);
+    if (near)
+        fprintf(stderr, "cllm: unknown %s '%s'; did you mean '%s'?\n", what, word, near);
+    else
+        fprintf(stderr, "cllm: unknown %s '%s'; `cllm --help` lists those there are\n", what, word);
+    return EXIT_CODE_USAGE;
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < NUM_COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        const struct command *of = argc > 2 ? find(argv[2]) : NULL;
+        if (of) {
+            char help[] = "--help", *words[] = {argv[2], help, NULL};
+            return of->run(2, words);
+        }
+        print_help(stdout);
+        return command_finish_output("help", EXIT_CODE_OK);
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("cllm %s\n", CLLM_VERSION);
+        return command_finish_output("--version", EXIT_CODE_OK);
+    }
+    const struct command *command = find(word);
+    if (command)
+        return command->run(argc - 1, argv + 1);
+    if (word[0] == '-') {
+        static const char *const flags[] = {"--help", "--version"};
+        return unknown(word, flags, 2, "flag");
+    }
+    const char *names[NUM_COMMANDS];
+    for (size_t i = 0; i < NUM_COMMANDS; i++)
+        names[i] = commands[i].name;
+    return unknown(word, names, NUM_COMMANDS, "command");
+}

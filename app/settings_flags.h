@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * app/settings_flags.h - the flags that make up a `struct train_settings`, for the commands that want one.
+ *
+ * Three sources, each over the one before: a preset (or config.json), the flags, and what follows from both, such as
+ * the micro-batch of a batch size that was given alone.
+ */
+#ifndef APP_SETTINGS_FLAGS_H
+#define APP_SETTINGS_FLAGS_H
+
+#include "app/options.h"
+#include "base/status.h"
+#include "train/settings.h"
+
+struct settings_flags {
+    struct train_settings settings;
+    const char *preset, *config, *schedule;
+    size_t vocab_size;
+    double dropout;
+    struct train_settings base; /* before the flags */
+};
+
+extern const char *const schedule_choices[];
+
+#define SETTINGS_MODEL_FLAGS(f)                                                                                        \
+    OPT_TEXT("preset", "NAME", &(f)->preset,                                                                           \
+             "demo (the default), shakespeare-char-cpu, shakespeare-char, gpt2, gpt2-medium or gpt2-large"),           \
+        OPT_TEXT("config", "FILE", &(f)->config, "the model of a config.json; training settings stay the preset's"),   \
+        OPT_SIZE("n-layer", &(f)->settings.model.n_layer, 1, 10000, "layers, in place of the preset's"),               \
+        OPT_SIZE("n-head", &(f)->settings.model.n_head, 1, 10000, "attention heads; the width is a multiple of them"), \
+        OPT_SIZE("n-embd", &(f)->settings.model.n_embd, 1, 1 << 20, "width of the model; its MLP is four times that"), \
+        OPT_SIZE("vocab-size", &(f)->vocab_size, 1, 1 << 30,                                                           \
+                 "tokens the model knows; for text at least the tokenizer's, which is the default")
+
+#define SETTINGS_SHAPE_FLAGS(f)                                                                                        \
+    OPT_SIZE("batch-size", &(f)->settings.batch_size, 1, 1 << 30, "sequences per optimizer step"),                     \
+        OPT_SIZE("micro-batch", &(f)->settings.micro_batch, 1, 1 << 30,                                                \
+                 "sequences computed together; divides the batch size. Less takes less memory"),                       \
+        OPT_SIZE("seq-len", &(f)->settings.seq_len, 1, 1 << 30,                                                        \
+                 "tokens per sequence; a new model's context grows to it where it is shorter")
+
+/* settings = the preset's, then config.json's model.  Call between two passes of options_parse. */
+enum status settings_flags_base(struct settings_flags *flags, struct error *err);
+
+/* Takes the flags that are not fields, and what follows where only a part was given. */
+enum status settings_flags_finish(struct settings_flags *flags, const struct option_def *options, struct error *err);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * app/text_source.h - a model to run, found where the user says, and text from it.
+ *
+ * MODEL on a command line is a model directory (config.json, model.safetensors, tokenizer.json) or a run directory, of
+ * which the newest checkpoint that verifies is taken.
+ */
+#ifndef APP_TEXT_SOURCE_H
+#define APP_TEXT_SOURCE_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "infer/generator.h"
+#include "model/model.h"
+#include "tokenizer/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loaded_model {
+    struct buffer directory;     /* the model directory used */
+    struct model *model;
+    struct tokenizer *tokenizer; /* NULL: the directory has none */
+    struct buffer warning;       /* sentences about damaged checkpoints passed over, or empty */
+};
+
+/* Loads model and tokenizer; release in any case. */
+enum status loaded_model_open(struct loaded_model *loaded, const char *path, struct error *err);
+void loaded_model_release(struct loaded_model *loaded);
+
+/* A team of `threads` (0 = auto) for generation with this model. */
+struct team *generation_team(const struct model_config *config, int threads, struct error *err);
+
+/* Appends the prompt's tokens (int32_t).  Without a prompt: a newline where the tokenizer has it, else <|endoftext|>,
+ * else token 0.  A prompt without a tokenizer is STATUS_CONFIG. */
+enum status prompt_tokens(const struct tokenizer *tokenizer, const char *prompt, size_t vocab_size, struct buffer *ids,
+                          struct error *err);
+
+/* Gets the text as it comes, never half a UTF-8 character; false stops. */
+typedef bool text_sink_fn(void *ctx, const char *text, size_t len);
+
+struct text_result {
+    struct buffer tokens; /* int32_t, those generated */
+    bool ended;           /* <|endoftext|> came; it is not among the tokens */
+    double seconds;
+};
+
+/* Draws at most max_tokens after the prompt.  Without a tokenizer the text is the token ids. */
+enum status generate_text(struct generator *generator, const struct tokenizer *tokenizer, const int32_t *prompt,
+                          size_t prompt_len, const struct sampling *sampling, size_t max_tokens, text_sink_fn *sink,
+                          void *ctx, struct text_result *result, struct error *err);
+
+/* The above in one: a sample of `model` as text, appended to `out`; its own team and cache come and go. */
+enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, int threads, const char *prompt,
+                            const struct sampling *sampling, size_t max_tokens, struct buffer *out, struct error *err);
+
+#endif

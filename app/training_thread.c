@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "app/training_thread.h"
+
+#include "app/figures.h"
+#include "app/text_source.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "runtime/thread.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/* `cllm stats` during a run shows figures of at most this age. */
+static const uint64_t stats_period_ns = 2000000000u;
+
+struct training_thread {
+    const struct training_job *job;
+    struct thread *thread;
+    struct mutex *mu;
+    struct training_snapshot now; /* guarded by mu */
+    struct buffer lines;          /* guarded by mu */
+    atomic_uint_least64_t resumed_ns; /* end of the last pause; relaxed, a figure for the clock only */
+    /* the thread's own */
+    struct training_result result;
+    uint64_t start_ns, mark_ns, stats_ns;
+    uint64_t saved_step;          /* step of the newest checkpoint of this process, or UINT64_MAX */
+    uint64_t compute_ns, wait_ns; /* sums over spheres at the last step */
+    double seconds_per_step;      /* smoothed, for the ETA */
+};
+
+static double seconds_since(uint64_t ns)
+{
+    return 1e-9 * (double)(clock_now_ns() - ns);
+}
+
+void training_line(const struct training_snapshot *s, struct buffer *out)
+{
+    struct figure speed, eta;
+    int digits = snprintf(NULL, 0, "%" PRIu64, s->steps);
+    buffer_printf(out, "step %*" PRIu64 "/%" PRIu64 "  loss %.4f", digits, s->step, s->steps, s->loss);
+    if (!isnan(s->val_loss))
+        buffer_printf(out, "  val %.4f", s->val_loss);
+    buffer_printf(out, "  lr %.2e  |g| %.3f  %s tok/s  wait %.0f%%", s->lr, s->grad_norm,
+                  figure_count(&speed, s->tokens_per_s), 100 * s->wait_share);
+    if (!isnan(s->eta_seconds))
+        buffer_printf(out, "  ETA %s", figure_duration(&eta, s->eta_seconds));
+}
+
+static void say(struct training_thread *t, const char *text)
+{
+    mutex_lock(t->mu);
+    buffer_append_text(&t->lines, text);
+    buffer_append(&t->lines, "\n", 1);
+    mutex_unlock(t->mu);
+}
+
+static void set_busy(struct training_thread *t, const char *what)
+{
+    mutex_lock(t->mu);
+    t->now.busy = what;
+    mutex_unlock(t->mu);
+}
+
+/* Share of waiting in the time of the spheres at work, since the last call. */
+static double wait_share(struct training_thread *t)
+{
+    uint64_t compute = 0, wait = 0;
+    int width = threaded_training_width(t->job->system);
+    for (int i = 0; i < width; i++) {
+        struct sphere_stats stats;
+        if (threaded_training_get_sphere_stats(t->job->system, i, &stats) != STATUS_OK)
+            continue;
+        compute += stats.compute_ns;
+        wait += stats.wait_ns;
+    }
+    uint64_t c = compute - t->compute_ns, w = wait - t->wait_ns;
+    t->compute_ns = compute;
+    t->wait_ns = wait;
+    return c + w ? (double)w / (double)(c + w) : 0;
+}
+
+static void record_step(struct training_thread *t, struct metrics_step *line)
+{
+    const struct training_job *job = t->job;
+    const struct train_settings *s = training_settings(job->training);
+    uint64_t end = clock_now_ns(), begin = t->mark_ns;
+    uint64_t resumed = atomic_load_explicit(&t->resumed_ns, memory_order_relaxed);
+    if (resumed > begin && resumed < end)
+        begin = resumed;
+    double seconds = 1e-9 * (double)(end - begin);
+    double tokens = (double)(s->batch_size * s->seq_len);
+    t->result.step_seconds += seconds;
+    t->result.tokens += s->batch_size * s->seq_len;
+    t->seconds_per_step = t->seconds_per_step > 0 ? t->seconds_per_step + 0.05 * (seconds - t->seconds_per_step) : seconds;
+
+    *line = (struct metrics_step){
+        .step = training_step(job->training),
+        .tokens = training_tokens(job->training),
+        .loss = training_last_loss(job->training),
+        .lr = training_last_lr(job->training),
+        .grad_norm = training_last_grad_norm(job->training),
+        .tokens_per_s = seconds > 0 ? tokens / seconds : 0,
+        .wait_share = wait_share(t),
+        .elapsed_s = seconds_since(t->start_ns),
+    };
+    t->result.loss = line->loss;
+    mutex_lock(t->mu);
+    t->now.step = line->step;
+    t->now.tokens = line->tokens;
+    t->now.epoch = batch_iterator_position(job->iterator) / batch_iterator_windows(job->iterator);
+    t->now.loss = line->loss;
+    t->now.lr = line->lr;
+    t->now.grad_norm = line->grad_norm;
+    t->now.tokens_per_s = t->seconds_per_step > 0 ? tokens / t->seconds_per_step : 0;
+    t->now.wait_share = line->wait_share;
+    t->now.seconds = line->elapsed_s;
+    t->now.eta_seconds = t->seconds_per_step * (double)(s->steps - line->step);
+    mutex_unlock(t->mu);
+}
+
+static enum status evaluate(struct training_thread *t, struct error *err)
+{
+    const struct training_job *job = t->job;
+    uint64_t step = training_step(job->training), start = clock_now_ns();
+    double loss;
+    set_busy(t, "evaluating");
+    enum status status =
+        threaded_training_evaluate(job->system, training_settings(job->training)->eval_batches, &loss);
+    if (status != STATUS_OK)
+        return error_set(err, status, "%s", threaded_training_error(job->system));
+    status = metrics_write_val(job->metrics, step, loss, seconds_since(t->start_ns), err);
+    if (status != STATUS_OK)
+        return status;
+    t->result.val_loss = loss;
+    t->result.val_step = step;
+    mutex_lock(t->mu);
+    t->now.val_loss = loss;
+    t->now.val_step = step;
+    mutex_unlock(t->mu);
+    char text[128];
+    snprintf(text, sizeof text, "step %" PRIu64 "  validation loss %.4f  (%.1f s)", step, loss, seconds_since(start));
+    say(t, text);
+    return STATUS_OK;
+}
+
+static enum status sample(struct training_thread *t, struct error *err)
+{
+    const struct training_job *job = t->job;
+    uint64_t step = training_step(job->training);
+    struct sampling sampling = {.temperature = 0.8, .top_p = 1, .seed = training_settings(job->training)->seed};
+    struct buffer text = {0};
+    set_busy(t, "sampling");
+    buffer_printf(&text, "step %" PRIu64 "  sample:\n", step);
+    size_t head = text.len;
+    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->threads,
+                                         job->sample_prompt, &sampling, job->sample_tokens, &text, err);
+    if (status == STATUS_OK && text.failed)
+        status = error_set(err, STATUS_NOMEM, "no memory for a sample");
+    if (status == STATUS_OK) {
+        say(t, text.data);
+        /* A byte model may write what is not UTF-8: then the line goes without the text. */
+        json_t *more = json_object();
+        json_t *value = json_stringn(text.data + head, text.len - head);
+        if (more && value)
+            json_object_set_new(more, "text", value);
+        else
+            json_decref(value);
+        status = metrics_write_event(job->metrics, step, "sample", more, err);
+        json_decref(more);
+    }
+    buffer_release(&text);
+    return status;
+}
+
+static enum status write_stats(struct training_thread *t, struct error *err)
+{
+    struct stats_report report;
+    enum status status = threaded_training_report(t->job->system, &report, err);
+    if (status == STATUS_OK) {
+        status = run_directory_write_stats(t->job->run, &report, err);
+        stats_report_release(&report);
+    }
+    t->stats_ns = clock_now_ns();
+    return status;
+}
+
+static enum status save(struct training_thread *t, struct error *err)
+{
+    const struct training_job *job = t->job;
+    uint64_t step = training_step(job->training), start = clock_now_ns();
+    set_busy(t, "saving");
+    enum status status = metrics_sync(job->metrics, err);
+    buffer_clear(&t->result.checkpoint);
+    if (status == STATUS_OK)
+        status = checkpoint_save(job->training, run_directory_path(job->run), job->settings_hash, job->extras,
+                                 job->num_extras, &t->result.checkpoint, err);
+    if (status != STATUS_OK)
+        return status;
+    t->saved_step = step;
+    struct buffer line = {0};
+    buffer_printf(&line, "step %" PRIu64 "  saved %s  (%.1f s)", step, t->result.checkpoint.data, seconds_since(start));
+    if (line.data)
+        say(t, line.data);
+    buffer_release(&line);
+    status = metrics_write_event(job->metrics, step, "checkpoint", NULL, err);
+    return status == STATUS_OK ? write_stats(t, err) : status;
+}
+
+static bool due(uint64_t step, uint64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+static enum status after_step(void *ctx, struct threaded_training *system, bool save_asked, struct error *err)
+{
+    struct training_thread *t = ctx;
+    const struct training_job *job = t->job;
+    const struct train_settings *s = training_settings(job->training);
+    struct metrics_step line;
+    (void)system;
+    record_step(t, &line);
+    bool last = line.step == s->steps;
+    enum status status = metrics_write_step(job->metrics, &line, err);
+    if (status == STATUS_OK && due(line.step, job->log_every)) {
+        struct buffer text = {0};
+        struct training_snapshot snapshot;
+        training_thread_snapshot(t, &snapshot);
+        training_line(&snapshot, &text);
+        if (text.data)
+            say(t, text.data);
+        buffer_release(&text);
+    }
+    if (status == STATUS_OK && (last || due(line.step, s->eval_every)) && batch_iterator_val_windows(job->iterator) > 0)
+        status = evaluate(t, err);
+    if (status == STATUS_OK && !last && due(line.step, s->sample_every))
+        status = sample(t, err);
+    if (status == STATUS_OK && (last || save_asked || due(line.step, s->save_every)))
+        status = save(t, err);
+    if (status == STATUS_OK && clock_now_ns() - t->stats_ns > stats_period_ns)
+        status = write_stats(t, err);
+    set_busy(t, NULL);
+    t->mark_ns = clock_now_ns();
+    return status;
+}
+
+static void drive(void *arg)
+{
+    struct training_thread *t = arg;
+    const struct training_job *job = t->job;
+    uint64_t steps = training_settings(job->training)->steps;
+    struct error *err = &t->result.error;
+    enum status status = STATUS_OK;
+    t->start_ns = t->mark_ns = t->stats_ns = clock_now_ns();
+    threaded_training_on_step(job->system, after_step, t);
+    while (status == STATUS_OK && training_step(job->training) < steps && !threaded_training_stopping(job->system))
+        status = threaded_train_epoch(job->system);
+    if (status == STATUS_CANCELLED)
+        status = STATUS_OK; /* asked for; the weights are those of the last whole step */
+    else if (status != STATUS_OK)
+        error_set(err, status, "%s", threaded_training_error(job->system));
+    /* Stopped before the end: what was trained since the last checkpoint is kept. */
+    uint64_t step = training_step(job->training);
+    if (status == STATUS_OK && step < steps && step > 0 && t->saved_step != step)
+        status = save(t, err);
+    /* A run that failed leaves its statistics too; what failed first is what is told. */
+    struct error ignored;
+    if (status == STATUS_OK)
+        status = write_stats(t, err);
+    else
+        write_stats(t, &ignored);
+    t->result.status = status;
+    t->result.last_step = step;
+    t->result.seconds = seconds_since(t->start_ns);
+    mutex_lock(t->mu);
+    t->now.busy = NULL;
+    t->now.done = true;
+    mutex_unlock(t->mu);
+    if (job->done)
+        job->done();
+}
+
+struct training_thread *training_thread_start(const struct training_job *job, struct error *err)
+{
+    struct training_thread *t = mem_calloc(1, sizeof *t);
+    if (!t || !(t->mu = mutex_new())) {
+        mem_free(t);
+        error_set(err, STATUS_NOMEM, "no memory for the training thread");
+        return NULL;
+    }
+    t->job = job;
+    t->saved_step = UINT64_MAX;
+    t->start_ns = clock_now_ns();
+    t->result.val_loss = t->result.loss = NAN;
+    t->result.first_step = t->now.step = training_step(job->training);
+    t->now.steps = training_settings(job->training)->steps;
+    t->now.loss = t->now.lr = t->now.grad_norm = t->now.val_loss = t->now.eta_seconds = NAN;
+    t->thread = thread_start("training", drive, t, err);
+    if (!t->thread) {
+        mutex_free(t->mu);
+        mem_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void training_thread_snapshot(struct training_thread *t, struct training_snapshot *out)
+{
+    mutex_lock(t->mu);
+    *out = t->now;
+    mutex_unlock(t->mu);
+}
+
+void training_thread_take_lines(struct training_thread *t, struct buffer *out)
+{
+    mutex_lock(t->mu);
+    if (t->lines.len)
+        buffer_append(out, t->lines.data, t->lines.len);
+    buffer_clear(&t->lines);
+    mutex_unlock(t->mu);
+}
+
+void training_thread_resumed(struct training_thread *t)
+{
+    atomic_store_explicit(&t->resumed_ns, clock_now_ns(), memory_order_relaxed);
+}
+
+void training_thread_join(struct training_thread *t, struct training_result *result)
+{
+    thread_join(t->thread);
+    *result = t->result;
+    buffer_release(&t->lines);
+    mutex_free(t->mu);
+    mem_free(t);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ * app/training_thread.h - the application thread: drives a training while the main thread keeps the terminal.
+ *
+ * The thread runs epochs and does what is due after each step, in this order: metrics, evaluation, sample,
+ * checkpoint, statistics.  What it has to say it leaves as lines for the main thread, which alone writes to the
+ * terminal.  Control goes past it, through threaded_training_command.
+ */
+#ifndef APP_TRAINING_THREAD_H
+#define APP_TRAINING_THREAD_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "infer/generator.h"
+#include "tokenizer/tokenizer.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/run_directory.h"
+#include "train/threaded_training.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the thread works with.  All borrowed; nobody else touches any of it while the thread runs, but for commands to
+ * `system`. */
+struct training_job {
+    struct training *training;
+    struct batch_iterator *iterator;
+    struct threaded_training *system;
+    struct run_directory *run;
+    struct metrics *metrics;
+    const struct tokenizer *tokenizer; /* may be NULL */
+    const struct checkpoint_extra *extras;
+    size_t num_extras;
+    uint32_t settings_hash;
+    int threads;
+    const char *sample_prompt; /* NULL: the usual one */
+    size_t sample_tokens;
+    uint64_t log_every;        /* steps between lines; 0: the main thread prints what it likes from snapshots */
+    void (*done)(void);        /* called last in the thread */
+};
+
+/* Where the training is.  Plain data. */
+struct training_snapshot {
+    uint64_t step, steps, tokens, epoch;
+    double loss, lr, grad_norm, tokens_per_s, wait_share;
+    double val_loss;       /* NaN before the first evaluation */
+    uint64_t val_step;
+    double seconds;        /* since the thread began */
+    double eta_seconds;    /* NaN before it can be told */
+    const char *busy;      /* "evaluating", "sampling", "saving", or NULL while stepping */
+    bool done;
+};
+
+/* What came of it; valid after training_thread_join. */
+struct training_result {
+    enum status status;
+    struct error error;
+    uint64_t first_step, last_step, tokens; /* tokens of this process */
+    double step_seconds;                    /* time in steps */
+    double seconds;
+    double loss, val_loss;
+    uint64_t val_step;
+    struct buffer checkpoint;               /* path of the last one, or empty */
+};
+
+struct training_thread;
+
+/* Borrows `job`.  NULL with *err: no memory or no thread. */
+struct training_thread *training_thread_start(const struct training_job *job, struct error *err);
+
+/* Any thread. */
+void training_thread_snapshot(struct training_thread *thread, struct training_snapshot *out);
+
+/* Moves the lines written so far to `out` (appends). */
+void training_thread_take_lines(struct training_thread *thread, struct buffer *out);
+
+/* A pause is over: the time up to now is nobody's step. */
+void training_thread_resumed(struct training_thread *thread);
+
+/* Waits for the end, frees the thread. */
+void training_thread_join(struct training_thread *thread, struct training_result *result);
+
+/* "step 120/2000  loss 1.93 …" of a snapshot, without a newline. */
+void training_line(const struct training_snapshot *s, struct buffer *out);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * train/metrics.h - RUN/metrics.jsonl: one JSON object per line, only ever appended to.
+ *
+ *     {"step": 7, "tokens": 5376, "loss": 3.9, "lr": 0.0008, "grad_norm": 1.2, "tokens_per_s": …, "wait_share": …, "elapsed_s": …}
+ *     {"step": 500, "val_loss": 2.1, "elapsed_s": …}
+ *     {"step": 500, "event": "checkpoint", …}
+ *
+ * "step" counts the optimizer steps done, so the first line has 1.  step, tokens, loss, lr, grad_norm and val_loss
+ * are a function of configuration, data and seed; the other keys are times and places.  Numbers are printed with the
+ * fewest digits that read back as the same double; what is not finite is null.  Each line is one write, so a reader
+ * sees whole lines, and after a crash at most the last one is torn.  One thread at a time.
+ */
+#ifndef TRAIN_METRICS_H
+#define TRAIN_METRICS_H
+
+#include "base/status.h"
+#include "formats/json.h"
+
+#include <stdint.h>
+
+struct metrics;
+
+struct metrics_step {
+    uint64_t step, tokens;
+    double loss, lr, grad_norm;
+    double tokens_per_s, wait_share, elapsed_s; /* wait_share in [0,1] */
+};
+
+/* Opens for appending and creates when absent.  What follows `step` (lines of later steps, a torn last line) is cut
+ * off, so that a resumed run's file is that of one never interrupted; a fresh run gives 0. */
+struct metrics *metrics_open(const char *path, uint64_t step, struct error *err);
+void metrics_close(struct metrics *metrics); /* NULL is fine */
+
+enum status metrics_write_step(struct metrics *metrics, const struct metrics_step *line, struct error *err);
+enum status metrics_write_val(struct metrics *metrics, uint64_t step, double val_loss, double elapsed_s,
+                              struct error *err);
+
+/* `more` (an object, borrowed, may be NULL) gives further keys. */
+enum status metrics_write_event(struct metrics *metrics, uint64_t step, const char *event, const json_t *more,
+                                struct error *err);
+
+/* Everything written so far is on the disk.  Before a checkpoint, so that no line of its past can be missing. */
+enum status metrics_sync(struct metrics *metrics, struct error *err);
+
+#endif

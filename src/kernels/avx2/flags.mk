@@ -1,0 +1,1 @@
+ISA_FLAGS_avx2 := -mavx2 -mfma -mbmi2

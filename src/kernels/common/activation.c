@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ * activation.c - GELU in GPT-2's tanh form (Hendrycks and Gimpel 2016), softmax, exp, dropout.
+ *
+ * 0.5 x (1 + tanh u) is x * sigmoid(2u), so one exp and one division do, and nothing cancels:
+ *     u = sqrt(2/pi) (x + 0.044715 x^3),  s = 1 / (1 + exp(-2u)),  gelu = x s
+ *     gelu' = s + x s (1-s) 2u',  u' = sqrt(2/pi) (1 + 3 * 0.044715 x^2)
+ */
+#include "base/rng.h"
+#include "kernels_internal.h"
+
+#define SQRT_2_OVER_PI 0x1.988454p-1f
+#define CUBIC 0.044715f
+
+SIMD vf gelu_sigmoid(vf x, vf xx)
+{
+    vf minus_2u = vf_mul(vf_mul(x, vf_set1(-2 * SQRT_2_OVER_PI)), vf_fma(xx, vf_set1(CUBIC), vf_set1(1)));
+    return vf_div(vf_set1(1), vf_add(vf_set1(1), vf_exp(minus_2u)));
+}
+
+void K(gelu_f32)(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        vf a = vf_load_n(x + i, n - i);
+        vf_store_n(y + i, vf_mul(a, gelu_sigmoid(a, vf_mul(a, a))), n - i);
+    }
+}
+
+void K(gelu_backward_f32)(float *dx, float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t k = n - i;
+        vf a = vf_load_n(x + i, k), aa = vf_mul(a, a), s = gelu_sigmoid(a, aa), as = vf_mul(a, s);
+        vf du2 = vf_mul(vf_set1(2 * SQRT_2_OVER_PI), vf_fma(aa, vf_set1(3 * CUBIC), vf_set1(1)));
+        vf slope = vf_fma(vf_mul(as, vf_sub(vf_set1(1), s)), du2, s);
+        vf_store_n(dx + i, vf_mul(vf_load_n(dx + i, k), slope), k);
+        if (y)
+            vf_store_n(y + i, as, k);
+    }
+}
+
+SIMD float row_max(const float *x, size_t n, vf scale)
+{
+    vf max = vf_set1(-INFINITY);
+    float lane[16];
+    for (size_t i = 0; i < n; i += 16) {
+        vf a = vf_mul(vf_load_n(x + i, n - i), scale);
+        if (n - i < 16) { /* lanes beyond the row must not win */
+            vf_store(lane, vf_set1(-INFINITY));
+            vf_store_n(lane, a, n - i);
+            a = vf_load(lane);
+        }
+        max = vf_max(a, max);
+    }
+    vf_store(lane, max);
+    float m = lane[0];
+    for (int i = 1; i < 16; i++)
+        m = lane[i] > m ? lane[i] : m;
+    return m;
+}
+
+static void fill_zero(float *p, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        p[i] = 0;
+}
+
+void K(softmax_f32)(float *p, size_t n, size_t n_total, float scale, float *max_out, float *inverse_sum)
+{
+    const vf s = vf_set1(scale);
+    const float max = row_max(p, n, s);
+    const vf m = vf_set1(max);
+    vf sum = vf_set1(0);
+    for (size_t i = 0; i < n; i += 16) {
+        vf e = vf_first_n(vf_exp(vf_sub(vf_mul(vf_load_n(p + i, n - i), s), m)), n - i);
+        sum = vf_add(sum, e);
+        vf_store_n(p + i, e, n - i);
+    }
+    const float inverse = 1.0f / vf_sum(sum);
+    for (size_t i = 0; i < n; i += 16)
+        vf_store_n(p + i, vf_mul(vf_load_n(p + i, n - i), vf_set1(inverse)), n - i);
+    fill_zero(p, n, n_total);
+    *max_out = max;
+    *inverse_sum = inverse;
+}
+
+void K(softmax_again_f32)(float *p, size_t n, size_t n_total, float scale, float max, float inverse_sum)
+{
+    const vf s = vf_set1(scale), m = vf_set1(max), inverse = vf_set1(inverse_sum);
+    for (size_t i = 0; i < n; i += 16)
+        vf_store_n(p + i, vf_mul(vf_exp(vf_sub(vf_mul(vf_load_n(p + i, n - i), s), m)), inverse), n - i);
+    fill_zero(p, n, n_total);
+}
+
+void K(softmax_backward_f32)(float *ds, const float *p, size_t n, size_t n_total, float dot, float scale)
+{
+    const vf d = vf_set1(dot), s = vf_set1(scale);
+    for (size_t i = 0; i < n; i += 16) {
+        vf t = vf_mul(vf_load_n(p + i, n - i), vf_sub(vf_load_n(ds + i, n - i), d));
+        vf_store_n(ds + i, vf_mul(t, s), n - i);
+    }
+    fill_zero(ds, n, n_total);
+}
+
+void K(exp_sum_f32)(float *x, size_t n, float *max_out, float *sum_out)
+{
+    const float max = row_max(x, n, vf_set1(1));
+    const vf m = vf_set1(max);
+    vf sum = vf_set1(0);
+    for (size_t i = 0; i < n; i += 16) {
+        vf e = vf_first_n(vf_exp(vf_sub(vf_load_n(x + i, n - i), m)), n - i);
+        sum = vf_add(sum, e);
+        vf_store_n(x + i, e, n - i);
+    }
+    *max_out = max;
+    *sum_out = vf_sum(sum);
+}
+
+void K(exp_f32)(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        vf_store_n(y + i, vf_exp(vf_load_n(x + i, n - i)), n - i);
+}
+
+/* Element i of the row takes word (i/16)%4 of block (i/64)*16 + i%16: sixteen blocks are made side by side. */
+void K(dropout_f32)(float *y, const float *x, size_t n, uint64_t key, uint64_t row, uint32_t threshold, float scale)
+{
+    const vf s = vf_set1(scale);
+    for (size_t i = 0; i < n; i += 64) {
+        uint32_t c0[16], c1[16], c2[16], c3[16];
+        for (uint32_t j = 0; j < 16; j++) {
+            const uint64_t block = i / 64 * 16 + j;
+            c0[j] = (uint32_t)block;
+            c1[j] = (uint32_t)(block >> 32);
+            c2[j] = (uint32_t)row;
+            c3[j] = (uint32_t)(row >> 32);
+        }
+        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+        for (int round = 0; round < 10; round++) {
+            for (int j = 0; j < 16; j++) {
+                const uint64_t p0 = (uint64_t)0xD2511F53u * c0[j], p1 = (uint64_t)0xCD9E8D57u * c2[j];
+                const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1[j] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3[j] ^ k1;
+                c1[j] = (uint32_t)p1;
+                c3[j] = (uint32_t)p0;
+                c0[j] = n0;
+                c2[j] = n2;
+            }
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        const uint32_t *word[4] = {c0, c1, c2, c3};
+        for (size_t w = 0; w < 4 && i + 16 * w < n; w++) {
+            const size_t at = i + 16 * w;
+            vf_store_n(y + at, vf_keep_ge(word[w], threshold, vf_mul(vf_load_n(x + at, n - at), s)), n - at);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "ops/activation.h"
+
+#include "kernels/kernels.h"
+
+void gelu_forward(struct sphere *me, float *y, const float *x, size_t n)
+{
+    kernels_get()->gelu_f32(y, x, n);
+    sphere_count_flops(me, 24 * (uint64_t)n);
+}
+
+void gelu_backward(struct sphere *me, float *dx, float *y, const float *x, size_t n)
+{
+    kernels_get()->gelu_backward_f32(dx, y, x, n);
+    sphere_count_flops(me, 32 * (uint64_t)n);
+}
+
+void dropout_rows(const struct dropout *dropout, float *x, size_t rows, size_t cols, uint64_t first_row)
+{
+    if (!dropout->threshold)
+        return;
+    const struct kernels *kn = kernels_get();
+    for (size_t r = 0; r < rows; r++)
+        kn->dropout_f32(x + r * cols, x + r * cols, cols, dropout->key, first_row + r, dropout->threshold,
+                        dropout->scale);
+}
+
+void add_to(float *y, const float *x, size_t n)
+{
+    kernels_get()->add_f32(y, x, n);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * runtime/place_internal.h - where many spheres sit when they share few CPUs.
+ *
+ * Left to the scheduler, spheres that wake each other wander between the CPUs, and a crossing of 1741 on two cores
+ * takes twice as long as when each keeps its CPU (docs/threads.md has the figures).  So from some number a core on,
+ * each sphere thread keeps to one CPU: the 12-ary heap in depth-first order, cut into equal parts, so that a subtree
+ * stays together and every CPU has its share of each width.  Below that the scheduler evens out better than a fixed
+ * place could.
+ */
+#ifndef RUNTIME_PLACE_INTERNAL_H
+#define RUNTIME_PLACE_INTERNAL_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+struct places {
+    int *cpus; /* those of the affinity mask when the team was made, ascending */
+    int count;
+};
+
+enum { PLACE_ANYWHERE = -1 };
+
+enum status places_init(struct places *places, struct error *err);
+void places_release(struct places *places); /* fine on a zeroed struct */
+
+/* The slot, 0 … slots-1, of sphere `id` in a run of `width`; PLACE_ANYWHERE where there are too few spheres a slot. */
+int place_slot(int id, int width, int slots);
+
+/* Moves the calling thread to a slot, or to all of them.  What the system refuses stays as it was: a place is only a
+ * matter of speed. */
+void place_here(const struct places *places, int slot);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/human_internal.h"
+
+#include <stdio.h>
+
+static const char *scaled(struct human *out, double x, double step, const char *const *units, int num_units)
+{
+    int unit = 0;
+    while (unit + 1 < num_units && x >= step * 0.9995) {
+        x /= step;
+        unit++;
+    }
+    int digits = unit == 0 || x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2;
+    snprintf(out->text, sizeof out->text, "%.*f%s", digits, x, units[unit]);
+    return out->text;
+}
+
+const char *human_bytes(struct human *out, uint64_t bytes)
+{
+    static const char *const units[] = {" B", " KiB", " MiB", " GiB", " TiB", " PiB"};
+    return scaled(out, (double)bytes, 1024, units, sizeof units / sizeof *units);
+}
+
+const char *human_count(struct human *out, double count)
+{
+    static const char *const units[] = {"", " k", " M", " G", " T", " P"};
+    return scaled(out, count, 1000, units, sizeof units / sizeof *units);
+}
+
+const char *human_seconds(struct human *out, double seconds)
+{
+    if (seconds < 1e-3)
+        snprintf(out->text, sizeof out->text, "%.0f us", seconds * 1e6);
+    else if (seconds < 1)
+        snprintf(out->text, sizeof out->text, "%.0f ms", seconds * 1e3);
+    else if (seconds < 100)
+        snprintf(out->text, sizeof out->text, "%.1f s", seconds);
+    else if (seconds < 6000)
+        snprintf(out->text, sizeof out->text, "%.1f min", seconds / 60);
+    else
+        snprintf(out->text, sizeof out->text, "%.1f h", seconds / 3600);
+    return out->text;
+}

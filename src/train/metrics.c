@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/metrics.h"
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct metrics {
+    int fd;
+    char *path;
+    struct buffer line;
+};
+
+/* Every line we write begins so; the number follows. */
+static const char line_begin[] = "{\"step\": ";
+
+/* Bytes of the file that belong to steps up to `step`. */
+static size_t length_up_to(const unsigned char *data, size_t size, uint64_t step)
+{
+    size_t begin = 0;
+    while (begin < size) {
+        const unsigned char *end = memchr(data + begin, '\n', size - begin);
+        if (!end)
+            break; /* torn */
+        size_t next = (size_t)(end - data) + 1;
+        if (next - begin > sizeof line_begin && memcmp(data + begin, line_begin, sizeof line_begin - 1) == 0) {
+            uint64_t n = 0;
+            for (const unsigned char *p = data + begin + sizeof line_begin - 1; *p >= '0' && *p <= '9'; p++)
+                n = n > UINT64_MAX / 10 - 1 ? UINT64_MAX - 10 : n * 10 + (uint64_t)(*p - '0');
+            if (n > step)
+                break;
+        }
+        begin = next;
+    }
+    return begin;
+}
+
+static enum status cut(int fd, const char *path, uint64_t step, struct error *err)
+{
+    struct file_map map;
+    enum status st = file_map_open(&map, path, err);
+    if (st != STATUS_OK)
+        return st;
+    size_t keep = length_up_to(map.data, map.size_bytes, step);
+    bool shorter = keep < map.size_bytes;
+    file_map_close(&map);
+    if (shorter && (ftruncate(fd, (off_t)keep) != 0 || fsync(fd) != 0))
+        return error_set(err, STATUS_IO, "cannot cut %s to %zu bytes: %s", path, keep, strerror(errno));
+    return STATUS_OK;
+}
+
+struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
+{
+    struct metrics *m = mem_calloc(1, sizeof *m);
+    if (m)
+        m->path = mem_strdup(path);
+    if (!m || !m->path) {
+        error_set(err, STATUS_NOMEM, "out of memory for %s", path);
+        mem_free(m);
+        return NULL;
+    }
+    m->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (m->fd < 0)
+        error_set(err, STATUS_IO, "cannot open %s: %s", path, strerror(errno));
+    if (m->fd < 0 || cut(m->fd, path, step, err) != STATUS_OK) {
+        metrics_close(m);
+        return NULL;
+    }
+    return m;
+}
+
+void metrics_close(struct metrics *m)
+{
+    if (!m)
+        return;
+    if (m->fd >= 0)
+        close(m->fd);
+    buffer_release(&m->line);
+    mem_free(m->path);
+    mem_free(m);
+}
+
+static void append_number(struct buffer *line, const char *key, double x)
+{
+    char text[40];
+    if (!isfinite(x)) {
+        buffer_printf(line, ", \"%s\": null", key);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) { /* %g drops the zeros that 15 has too many */
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
+    buffer_printf(line, ", \"%s\": %s%s", key, text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+static void begin_line(struct metrics *m, uint64_t step)
+{
+    buffer_clear(&m->line);
+    buffer_printf(&m->line, "%s%" PRIu64, line_begin, step);
+}
+
+static enum status end_line(struct metrics *m, struct error *err)
+{
+    buffer_append_text(&m->line, "}\n");
+    if (m->line.failed) {
+        buffer_release(&m->line);
+        return error_set(err, STATUS_NOMEM, "out of memory for a line of %s", m->path);
+    }
+    return file_append_line(m->fd, m->path, m->line.data, m->line.len, err);
+}
+
+enum status metrics_write_step(struct metrics *m, const struct metrics_step *s, struct error *err)
+{
+    begin_line(m, s->step);
+    buffer_printf(&m->line, ", \"tokens\": %" PRIu64, s->tokens);
+    append_number(&m->line, "loss", s->loss);
+    append_number(&m->line, "lr", s->lr);
+    append_number(&m->line, "grad_norm", s->grad_norm);
+    append_number(&m->line, "tokens_per_s", s->tokens_per_s);
+    append_number(&m->line, "wait_share", s->wait_share);
+    append_number(&m->line, "elapsed_s", s->elapsed_s);
+    return end_line(m, err);
+}
+
+enum status metrics_write_val(struct metrics *m, uint64_t step, double val_loss, double elapsed_s, struct error *err)
+{
+    begin_line(m, step);
+    append_number(&m->line, "val_loss", val_loss);
+    append_number(&m->line, "elapsed_s", elapsed_s);
+    return end_line(m, err);
+}
+
+/* The value as one line of JSON; false when it has none (an invalid string, no memory). */
+static bool append_value(struct buffer *line, const char *key, const json_t *value)
+{
+    json_t *name = json_string(key);
+    char *key_text = json_dumps(name, JSON_ENCODE_ANY), *text = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    bool ok = key_text && text;
+    if (ok)
+        buffer_printf(line, ", %s: %s", key_text, text);
+    free(key_text);
+    free(text);
+    json_decref(name);
+    return ok;
+}
+
+enum status metrics_write_event(struct metrics *m, uint64_t step, const char *event, const json_t *more,
+                                struct error *err)
+{
+    begin_line(m, step);
+    json_t *name = json_string(event);
+    bool ok = append_value(&m->line, "event", name);
+    json_decref(name);
+    /* jansson's iteration takes a non-const object and changes nothing in it. */
+    for (void *i = json_object_iter((json_t *)(uintptr_t)more); i && ok;
+         i = json_object_iter_next((json_t *)(uintptr_t)more, i))
+        ok = append_value(&m->line, json_object_iter_key(i), json_object_iter_value(i));
+    if (!ok)
+        return error_set(err, STATUS_MISUSE, "the event \"%s\" cannot be written as JSON", event);
+    return end_line(m, err);
+}
+
+enum status metrics_sync(struct metrics *m, struct error *err)
+{
+    if (fdatasync(m->fd) != 0)
+        return error_set(err, STATUS_IO, "cannot sync %s: %s", m->path, strerror(errno));
+    return STATUS_OK;
+}

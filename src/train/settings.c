@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ * One table of settings serves their record, its reading, the hash and the comparison.
+ */
+#include "train/settings.h"
+
+#include "base/check.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum kind { SIZE, U64, DOUBLE, FLOAT, TOKEN, SCHEDULE };
+
+static const struct field {
+    const char *key;
+    enum kind kind;
+    bool hashed;
+    bool in_model;
+    size_t offset;
+} fields[] = {
+#define IN(member) offsetof(struct train_settings, member)
+    {"vocab_size", SIZE, true, true, IN(model.vocab_size)},
+    {"n_positions", SIZE, true, true, IN(model.n_positions)},
+    {"n_embd", SIZE, true, true, IN(model.n_embd)},
+    {"n_layer", SIZE, true, true, IN(model.n_layer)},
+    {"n_head", SIZE, true, true, IN(model.n_head)},
+    {"n_inner", SIZE, true, true, IN(model.n_inner)},
+    {"layer_norm_epsilon", FLOAT, true, true, IN(model.layer_norm_epsilon)},
+    {"initializer_range", FLOAT, true, true, IN(model.initializer_range)},
+    {"embd_pdrop", FLOAT, true, true, IN(model.embd_pdrop)},
+    {"attn_pdrop", FLOAT, true, true, IN(model.attn_pdrop)},
+    {"resid_pdrop", FLOAT, true, true, IN(model.resid_pdrop)},
+    {"bos_token_id", TOKEN, false, true, IN(model.bos_token_id)},
+    {"eos_token_id", TOKEN, false, true, IN(model.eos_token_id)},
+    {"seq_len", SIZE, true, false, IN(seq_len)},
+    {"batch_size", SIZE, true, false, IN(batch_size)},
+    {"micro_batch", SIZE, true, false, IN(micro_batch)},
+    {"val_fraction", DOUBLE, true, false, IN(val_fraction)},
+    {"seed", U64, true, false, IN(seed)},
+    {"steps", U64, true, false, IN(steps)},
+    {"epochs", DOUBLE, false, false, IN(epochs)}, /* steps is computed from it and is hashed */
+    {"schedule", SCHEDULE, true, false, IN(schedule.kind)},
+    {"lr", DOUBLE, true, false, IN(schedule.lr)},
+    {"min_lr", DOUBLE, true, false, IN(schedule.min_lr)},
+    {"warmup_steps", U64, true, false, IN(schedule.warmup_steps)},
+    {"decay_fraction", DOUBLE, true, false, IN(schedule.decay_fraction)},
+    {"beta1", DOUBLE, true, false, IN(beta1)},
+    {"beta2", DOUBLE, true, false, IN(beta2)},
+    {"eps", DOUBLE, true, false, IN(eps)},
+    {"weight_decay", DOUBLE, true, false, IN(weight_decay)},
+    {"grad_clip", DOUBLE, true, false, IN(grad_clip)},
+    {"eval_every", U64, false, false, IN(eval_every)},
+    {"eval_batches", U64, false, false, IN(eval_batches)},
+    {"save_every", U64, false, false, IN(save_every)},
+    {"keep", U64, false, false, IN(keep)},
+    {"sample_every", U64, false, false, IN(sample_every)},
+#undef IN
+};
+enum { NUM_FIELDS = sizeof fields / sizeof *fields };
+
+static const void *at(const struct train_settings *settings, const struct field *field)
+{
+    return (const char *)settings + field->offset;
+}
+
+static double get_double(const struct train_settings *s, const struct field *f)
+{
+    return f->kind == FLOAT ? (double)*(const float *)at(s, f) : *(const double *)at(s, f);
+}
+
+static uint64_t get_u64(const struct train_settings *s, const struct field *f)
+{
+    switch (f->kind) {
+    case SIZE:
+        return *(const size_t *)at(s, f);
+    case TOKEN:
+        return (uint64_t)(int64_t)*(const int32_t *)at(s, f);
+    case SCHEDULE:
+        return (uint64_t)*(const enum schedule_kind *)at(s, f);
+    default:
+        return *(const uint64_t *)at(s, f);
+    }
+}
+
+static bool is_real(const struct field *f)
+{
+    return f->kind == DOUBLE || f->kind == FLOAT;
+}
+
+/* What limits sums of sizes before anything is multiplied in integers: far above any machine, far below 2^63. */
+static bool absurd(const struct train_settings *s)
+{
+    const struct model_config *m = &s->model;
+    double width = (double)m->n_embd, parameters = 0;
+    parameters += ((double)m->vocab_size + (double)m->n_positions) * width;
+    parameters += (double)m->n_layer * width * (4 * width + 2 * (double)m->n_inner);
+    double tokens = (double)s->batch_size * (double)s->seq_len;
+    double activations = tokens * ((double)m->n_layer * (16 * width + 4 * (double)m->n_inner) + (double)m->vocab_size);
+    return !(parameters < 0x1p50 && activations < 0x1p54);
+}
+
+enum status train_settings_check(const struct train_settings *s, struct error *err)
+{
+    enum status st = model_config_check(&s->model, err);
+    if (st != STATUS_OK)
+        return st;
+#define REFUSE(...) return error_set(err, STATUS_CONFIG, __VA_ARGS__)
+    if (s->seq_len < 1 || s->seq_len > s->model.n_positions)
+        REFUSE("seq_len is %zu, it must be from 1 to the model's n_positions, %zu", s->seq_len, s->model.n_positions);
+    if (s->batch_size < 1 || s->batch_size > INT32_MAX)
+        REFUSE("batch_size is %zu, it must be from 1 to %d", s->batch_size, INT32_MAX);
+    if (s->micro_batch < 1 || s->micro_batch > s->batch_size || s->batch_size % s->micro_batch != 0)
+        REFUSE("micro_batch is %zu, it must divide batch_size, %zu", s->micro_batch, s->batch_size);
+    if (absurd(s))
+        REFUSE("a model of %zu layers, %zu wide, with %zu sequences of %zu tokens is beyond what sizes can count",
+               s->model.n_layer, s->model.n_embd, s->batch_size, s->seq_len);
+    if (!(s->val_fraction >= 0 && s->val_fraction <= 0.5))
+        REFUSE("val_fraction is %g, it must be from 0 to 0.5", s->val_fraction);
+    if (s->seed > INT64_MAX)
+        REFUSE("seed is %" PRIu64 ", it must be at most %" PRId64, s->seed, INT64_MAX);
+    if (s->steps < 1 || s->steps > INT64_MAX / s->batch_size / s->seq_len)
+        REFUSE("steps is %" PRIu64 ", it must be at least 1 and its tokens countable", s->steps);
+    if (!(s->epochs >= 0 && s->epochs < 1e9))
+        REFUSE("epochs is %g, it must be at least 0 and below 1e9", s->epochs);
+    if ((unsigned)s->schedule.kind > SCHEDULE_WSD)
+        REFUSE("the schedule is number %d, which is not one", (int)s->schedule.kind);
+    if (!(s->schedule.lr >= 0 && s->schedule.lr <= 1e3))
+        REFUSE("lr is %g, it must be from 0 to 1000", s->schedule.lr);
+    if (!(s->schedule.min_lr >= 0 && s->schedule.min_lr <= s->schedule.lr))
+        REFUSE("min_lr is %g, it must be from 0 to lr, %g", s->schedule.min_lr, s->schedule.lr);
+    if (s->schedule.warmup_steps > INT64_MAX)
+        REFUSE("warmup_steps is %" PRIu64 ", it must be at most %" PRId64, s->schedule.warmup_steps, INT64_MAX);
+    if (!(s->schedule.decay_fraction >= 0 && s->schedule.decay_fraction <= 1))
+        REFUSE("decay_fraction is %g, it must be from 0 to 1", s->schedule.decay_fraction);
+    if (!(s->beta1 >= 0 && s->beta1 < 1))
+        REFUSE("beta1 is %g, it must be at least 0 and below 1", s->beta1);
+    if (!(s->beta2 >= 0 && s->beta2 < 1))
+        REFUSE("beta2 is %g, it must be at least 0 and below 1", s->beta2);
+    if (!((float)s->eps > 0 && s->eps < 1))
+        REFUSE("eps is %g, it must be above 0 and below 1", s->eps);
+    if (!(s->weight_decay >= 0 && s->weight_decay <= 1e3))
+        REFUSE("weight_decay is %g, it must be from 0 to 1000", s->weight_decay);
+    if (!(s->grad_clip >= 0 && s->grad_clip <= 1e30))
+        REFUSE("grad_clip is %g, it must be above 0, or 0 for none", s->grad_clip);
+    if (s->keep < 2)
+        REFUSE("keep is %" PRIu64 ", at least 2 checkpoints must be kept", s->keep);
+#undef REFUSE
+    return STATUS_OK;
+}
+
+/* The double with the fewest digits that gives this float back, so that 0.1f is recorded as 0.1. */
+static double float_as_double(float x)
+{
+    char text[32];
+    for (int digits = 1; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            return strtod(text, NULL);
+    }
+    return (double)x;
+}
+
+json_t *train_settings_json(const struct train_settings *s)
+{
+    json_t *object = json_object(), *model = json_object();
+    int failed = !object || !model;
+    if (!failed)
+        failed |= json_object_set_new(model, "model_type", json_string("gpt2"));
+    for (size_t i = 0; i < NUM_FIELDS && !failed; i++) {
+        const struct field *f = &fields[i];
+        json_t *value;
+        if (f->kind == FLOAT)
+            value = json_real(float_as_double(*(const float *)at(s, f)));
+        else if (f->kind == DOUBLE)
+            value = json_real(get_double(s, f));
+        else if (f->kind == SCHEDULE)
+            value = json_string(schedule_name(s->schedule.kind));
+        else
+            value = json_integer((json_int_t)get_u64(s, f));
+        failed |= json_object_set_new(f->in_model ? model : object, f->key, value);
+    }
+    if (!failed)
+        failed |= json_object_set_new(object, "preset", json_string(s->preset));
+    if (!failed)
+        failed |= json_object_set(object, "model", model);
+    json_decref(model);
+    if (failed) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static enum status read_field(struct train_settings *out, const struct field *f, const json_t *object,
+                              const char *where, struct error *err)
+{
+    void *to = (char *)out + f->offset;
+    enum status st;
+    switch (f->kind) {
+    case SIZE:
+    case U64: {
+        uint64_t value = 0;
+        st = json_get_u64(object, f->key, true, INT64_MAX, &value, where, err);
+        if (f->kind == SIZE)
+            *(size_t *)to = (size_t)value;
+        else
+            *(uint64_t *)to = value;
+        return st;
+    }
+    case DOUBLE:
+        return json_get_double(object, f->key, true, to, where, err);
+    case FLOAT: {
+        double value = 0;
+        st = json_get_double(object, f->key, true, &value, where, err);
+        *(float *)to = (float)value;
+        return st;
+    }
+    case TOKEN: {
+        const json_t *value = json_object_get(object, f->key);
+        if (!json_is_integer(value) || json_integer_value(value) < -1 || json_integer_value(value) > INT32_MAX)
+            return error_set(err, STATUS_FORMAT, "%s: \"%s\" must be a token, or -1", where, f->key);
+        *(int32_t *)to = (int32_t)json_integer_value(value);
+        return STATUS_OK;
+    }
+    case SCHEDULE: {
+        const char *name = "";
+        st = json_get_text(object, f->key, true, &name, where, err);
+        if (st == STATUS_OK && (st = schedule_parse(name, to, err)) != STATUS_OK)
+            error_prefix(err, "%s", where);
+        return st;
+    }
+    }
+    CHECK(!"a field of no kind");
+    return STATUS_MISUSE;
+}
+
+enum status train_settings_from_json(struct train_settings *out, const json_t *object, const char *where,
+                                     struct error *err)
+{
+    *out = (struct train_settings){0};
+    if (!json_is_object(object))
+        return error_set(err, STATUS_FORMAT, "%s: the settings must be an object", where);
+    const json_t *model = json_object_get(object, "model");
+    if (!json_is_object(model))
+        return error_set(err, STATUS_FORMAT, "%s: \"model\" must be an object", where);
+    const char *preset = "", *family = "";
+    enum status st = json_get_text(object, "preset", false, &preset, where, err);
+    if (st == STATUS_OK)
+        st = json_get_text(model, "model_type", true, &family, where, err);
+    if (st != STATUS_OK)
+        return st;
+    if (strcmp(family, "gpt2") != 0)
+        return error_set(err, STATUS_FORMAT, "%s: \"model_type\" is \"%s\", it must be gpt2", where, family);
+    if (strlen(preset) >= sizeof out->preset)
+        return error_set(err, STATUS_FORMAT, "%s: \"preset\" is longer than %zu bytes", where, sizeof out->preset - 1);
+    out->model.family = MODEL_GPT2;
+    snprintf(out->preset, sizeof out->preset, "%s", preset);
+    for (size_t i = 0; i < NUM_FIELDS && st == STATUS_OK; i++)
+        st = read_field(out, &fields[i], fields[i].in_model ? model : object, where, err);
+    if (st == STATUS_OK && (st = train_settings_check(out, err)) != STATUS_OK)
+        error_prefix(err, "%s", where);
+    return st;
+}
+
+/* The value's bits, so that the text depends neither on rounding in print nor on the locale. */
+static uint64_t bits(const struct train_settings *s, const struct field *f)
+{
+    if (!is_real(f))
+        return get_u64(s, f);
+    double value = get_double(s, f);
+    uint64_t out;
+    memcpy(&out, &value, sizeof out);
+    return out;
+}
+
+uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32, uint32_t tokenizer_crc32)
+{
+    uLong crc = crc32(0, NULL, 0);
+    char text[96];
+    for (size_t i = 0; i < NUM_FIELDS; i++) {
+        if (!fields[i].hashed)
+            continue;
+        int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
+        crc = crc32(crc, (const Bytef *)text, (uInt)n);
+    }
+    int n = snprintf(text, sizeof text, "data=%08" PRIx32 "\ntokenizer=%08" PRIx32 "\n", data_crc32, tokenizer_crc32);
+    return (uint32_t)crc32(crc, (const Bytef *)text, (uInt)n);
+}
+
+static void value_text(const struct train_settings *s, const struct field *f, char *out, size_t size)
+{
+    if (f->kind == SCHEDULE)
+        snprintf(out, size, "%s", schedule_name(s->schedule.kind));
+    else if (is_real(f))
+        snprintf(out, size, "%.*g", f->kind == FLOAT ? 6 : 12, get_double(s, f));
+    else
+        snprintf(out, size, "%" PRIu64, get_u64(s, f));
+}
+
+bool train_settings_differ(const struct train_settings *a, const struct train_settings *b, char *text, size_t size)
+{
+    for (size_t i = 0; i < NUM_FIELDS; i++) {
+        const struct field *f = &fields[i];
+        if (!f->hashed || bits(a, f) == bits(b, f))
+            continue;
+        char x[40], y[40];
+        value_text(a, f, x, sizeof x);
+        value_text(b, f, y, sizeof y);
+        snprintf(text, size, "%s: %s, %s", f->key, x, y);
+        return true;
+    }
+    if (size)
+        *text = 0;
+    return false;
+}

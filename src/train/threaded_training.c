@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT
+ * One optimizer step is one run of the team:
+ *
+ *     pack the weights
+ *     for each leaf:   verdict barrier (cancel?), forward and backward, fold its gradient     -- all owners of outputs
+ *     norm of the sum: blocks of 4096 in double, their partial sums in index order by the root, verdict barrier
+ *     update:          clip and AdamW, each sphere its own blocks
+ *
+ * Nothing but the update writes weights, and all members have agreed before it that the step is good; so a step that
+ * is cancelled or not finite leaves the training as it was.  A step allocates nothing: all it needs lies in the
+ * training or on the driving thread's stack.
+ *
+ * Threads: one drives (create, epoch, step, evaluate, free); any may command.  `mu` guards the wishes and `changed`
+ * tells of them; `cancel` is read by the root sphere inside a step and `paused`, `stop` by whoever asks, so these
+ * are atomic, and relaxed: nothing else is published with them.
+ */
+#include "train/threaded_training.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "ops/adamw.h"
+#include "runtime/thread.h"
+#include "topology/topology.h"
+#include "train/human_internal.h"
+#include "train/training_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct threaded_training {
+    struct training *training;
+    struct batch_iterator *iterator;
+    struct team *team;
+    int width;
+    uint64_t start_ns;
+    struct error error; /* of the last failure */
+    training_step_fn *on_step;
+    void *on_step_ctx;
+
+    struct mutex *mu;
+    struct cond *changed;
+    bool pause, save; /* guarded by mu */
+    atomic_bool paused, stop, cancel;
+};
+
+static _Thread_local struct error create_error;
+
+/* ---- making ---- */
+
+static enum status check_arguments(const struct training *training, const struct batch_iterator *iterator,
+                                   struct error *err)
+{
+    if (!training || !iterator)
+        return error_set(err, STATUS_MISUSE, "a threaded training needs a training and a batch iterator");
+    const struct batch_options *options = batch_iterator_options(iterator);
+    const struct train_settings *s = &training->settings;
+    if (options->seq_len != s->seq_len || options->batch_size != s->batch_size)
+        return error_set(err, STATUS_CONFIG,
+                         "the batch iterator gives %zu sequences of %zu tokens, the training wants %zu of %zu",
+                         options->batch_size, options->seq_len, s->batch_size, s->seq_len);
+    return STATUS_OK;
+}
+
+/* The training was planned for the usable cores; more spheres than that take more. */
+static enum status check_memory(const struct training *t, int num_spheres, const struct topology *topology,
+                                struct error *err)
+{
+    int width = num_spheres < t->max_width ? num_spheres : t->max_width;
+    size_t need = (size_t)width * t->sphere_scratch_bytes;
+    if (topology->memory_available_bytes && need > topology->memory_available_bytes) {
+        struct human wanted, each, have;
+        return error_set(err, STATUS_NOMEM, "%d spheres at work need %s of scratch (%s each) and %s are available",
+                         width, human_bytes(&wanted, need), human_bytes(&each, t->sphere_scratch_bytes),
+                         human_bytes(&have, topology->memory_available_bytes));
+    }
+    return STATUS_OK;
+}
+
+/* Spheres beyond the model's max_width would only cross barriers.  CLLM_FULL_WIDTH=1 takes them in all the same: for
+ * tests, which want to see that the bits stay. */
+static int choose_width(const struct training *t, int num_spheres)
+{
+    const char *full = getenv("CLLM_FULL_WIDTH");
+    if (full && strcmp(full, "1") == 0)
+        return num_spheres;
+    return num_spheres < t->max_width ? num_spheres : t->max_width;
+}
+
+struct threaded_training *threaded_training_create_with(struct training *training,
+                                                        struct batch_iterator *batch_iterator, int num_threads,
+                                                        enum team_backend backend, struct error *err)
+{
+    if (check_arguments(training, batch_iterator, err) != STATUS_OK)
+        return NULL;
+    struct topology topology;
+    topology_read(&topology);
+    if (num_threads > 0 && num_threads <= SPHERES_MAX &&
+        check_memory(training, num_threads, &topology, err) != STATUS_OK)
+        return NULL;
+
+    struct threaded_training *s = mem_calloc(1, sizeof *s);
+    if (s) {
+        s->mu = mutex_new();
+        s->changed = cond_new();
+    }
+    if (!s || !s->mu || !s->changed) {
+        error_set(err, STATUS_NOMEM, "out of memory for the threaded training");
+        threaded_training_free(s);
+        return NULL;
+    }
+    struct team_options options = {
+        .num_spheres = num_threads, .backend = backend, .scratch_bytes = training->sphere_scratch_bytes};
+    s->team = team_new(&options, err);
+    if (!s->team) {
+        threaded_training_free(s);
+        return NULL;
+    }
+    s->training = training;
+    s->iterator = batch_iterator;
+    s->width = choose_width(training, team_size(s->team));
+    s->start_ns = clock_now_ns();
+    if (batch_iterator_position(batch_iterator) != training->sample)
+        batch_iterator_seek(batch_iterator, training->sample);
+    return s;
+}
+
+struct threaded_training *threaded_training_create(struct training *training, struct batch_iterator *batch_iterator,
+                                                   int num_threads)
+{
+    create_error = (struct error){0};
+    return threaded_training_create_with(training, batch_iterator, num_threads, TEAM_PTHREAD, &create_error);
+}
+
+const char *threaded_training_create_error(void)
+{
+    return create_error.text;
+}
+
+void threaded_training_free(struct threaded_training *s)
+{
+    if (!s)
+        return;
+    team_free(s->team);
+    cond_free(s->changed);
+    mutex_free(s->mu);
+    mem_free(s);
+}
+
+/* ---- a step, seen by a sphere ---- */
+
+struct step {
+    struct threaded_training *system;
+    struct batch batch;
+    uint64_t dropout_key;
+    double lr;
+    /* written by the root between two barriers */
+    double loss, grad_norm;
+    struct adamw adamw;
+};
+
+/* A place where all members agree whether to go on. */
+static enum status verdict(struct sphere *me, struct threaded_training *s)
+{
+    if (me->id == 0 && atomic_load_explicit(&s->cancel, memory_order_relaxed))
+        sphere_fail(me, STATUS_CANCELLED);
+    return sphere_barrier(me);
+}
+
+/* Elements of the sphere's share of blocks. */
+static struct share own_elements(const struct sphere *me, const struct training *t)
+{
+    struct share blocks = sphere_share(me, t->blocks);
+    size_t size = model_size(t->model), end = blocks.end * TRAINING_BLOCK;
+    struct share elements = {blocks.begin * TRAINING_BLOCK, end < size ? end : size};
+    if (elements.begin > elements.end)
+        elements.begin = elements.end;
+    return elements;
+}
+
+/* Leaf `leaf` is done by all its owners' parts: adds up the nodes of the tree that are complete with it. */
+static enum status accumulate_gradients(struct sphere *me, struct training *t, struct gradient_fold *fold, size_t leaf)
+{
+    struct gradient_sum sums[GRADIENT_FOLD_MAX_HEIGHT];
+    int due = gradient_fold_after(fold, leaf, sums);
+    if (due == 0)
+        return STATUS_OK;
+    enum status st = sphere_barrier(me); /* a leaf's gradient has other owners than our elements */
+    struct share own = own_elements(me, t);
+    for (int i = 0; i < due; i++)
+        grads_add(sums[i].to + own.begin, sums[i].from + own.begin, own.end - own.begin);
+    return st;
+}
+
+static void measure_norm(struct sphere *me, struct training *t, const float *grads)
+{
+    struct share blocks = sphere_share(me, t->blocks);
+    size_t size = model_size(t->model);
+    for (size_t b = blocks.begin; b < blocks.end; b++) {
+        size_t begin = b * TRAINING_BLOCK;
+        size_t n = size - begin < TRAINING_BLOCK ? size - begin : TRAINING_BLOCK;
+        t->block_sumsq[b] = grads_sumsq(grads + begin, n);
+    }
+}
+
+/* The root alone: loss, norm, clipping; whether the step is good. */
+static void judge(struct sphere *me, struct step *step)
+{
+    struct training *t = step->system->training;
+    const struct train_settings *s = &t->settings;
+    double loss = 0, sumsq = 0;
+    for (size_t i = 0; i < t->leaves; i++)
+        loss += t->leaf_loss[i];
+    for (size_t b = 0; b < t->blocks; b++)
+        sumsq += t->block_sumsq[b];
+    step->loss = loss / (double)(s->batch_size * s->seq_len);
+    step->grad_norm = sqrt(sumsq);
+    if (!isfinite(step->loss) || !isfinite(step->grad_norm)) {
+        sphere_fail(me, STATUS_NONFINITE);
+        return;
+    }
+    /* PyTorch's clip_grad_norm_. */
+    double scale = 1;
+    if (s->grad_clip > 0 && step->grad_norm > s->grad_clip)
+        scale = s->grad_clip / (step->grad_norm + 1e-6);
+    step->adamw = adamw_at_step(step->lr, s->beta1, s->beta2, s->eps, s->weight_decay, scale, t->step + 1);
+}
+
+static void update(struct sphere *me, struct training *t, const struct adamw *adamw, const float *grads)
+{
+    struct share own = own_elements(me, t);
+    struct adamw no_decay = *adamw;
+    no_decay.weight_decay = 0;
+    float *w = model_data(t->model);
+    size_t num_params;
+    const struct param *params = model_params(t->model, &num_params);
+    for (size_t i = 0; i < num_params; i++) {
+        size_t begin = params[i].offset, end = begin + params[i].count;
+        begin = begin > own.begin ? begin : own.begin;
+        end = end < own.end ? end : own.end;
+        if (begin < end)
+            adamw_update(w + begin, t->exp_avg + begin, t->exp_avg_sq + begin, grads + begin, end - begin,
+                         params[i].decay ? adamw : &no_decay);
+    }
+}
+
+static void step_team(struct sphere *me, void *arg)
+{
+    struct step *step = arg;
+    struct threaded_training *system = step->system;
+    struct training *t = system->training;
+    const struct train_settings *s = &t->settings;
+    struct gradient_fold fold = t->fold; /* each member's own, all the same */
+    const size_t leaf_tokens = s->micro_batch * s->seq_len;
+
+    decoder_pack(me, t->decoder);
+    for (size_t i = 0; i < t->leaves; i++) {
+        if (verdict(me, system) != STATUS_OK)
+            return;
+        struct leaf leaf = {
+            .inputs = step->batch.inputs + i * leaf_tokens,
+            .targets = step->batch.targets + i * leaf_tokens,
+            .first_sequence = i * s->micro_batch,
+            .dropout_key = step->dropout_key,
+            .loss_scale = 1.0f / (float)(s->batch_size * s->seq_len),
+            .head_leaf = t->head_leaf,
+        };
+        leaf.grads = gradient_fold_leaf(&fold, i, &leaf.add);
+        decoder_train_leaf(me, t->decoder, &leaf, &t->leaf_loss[i]);
+        if (accumulate_gradients(me, t, &fold, i) != STATUS_OK)
+            return;
+    }
+    if (verdict(me, system) != STATUS_OK)
+        return;
+    const float *grads = gradient_fold_result(&fold);
+    measure_norm(me, t, grads);
+    if (sphere_barrier(me) != STATUS_OK)
+        return;
+    if (me->id == 0)
+        judge(me, step);
+    if (sphere_barrier(me) != STATUS_OK)
+        return;
+    update(me, t, &step->adamw, grads);
+}
+
+/* ---- a step, seen by the driving thread ---- */
+
+enum status threaded_train_step(struct threaded_training *s)
+{
+    struct training *t = s->training;
+    const struct train_settings *settings = &t->settings;
+    struct step step = {.system = s};
+    if (batch_iterator_position(s->iterator) != t->sample) /* a checkpoint was loaded, or a step given up */
+        batch_iterator_seek(s->iterator, t->sample);
+    enum status st = batch_iterator_next(s->iterator, &step.batch, &s->error);
+    if (st != STATUS_OK)
+        return st;
+    step.dropout_key = rng_key(settings->seed, RNG_DROPOUT, t->step, 0);
+    step.lr = schedule_lr(&settings->schedule, t->step, settings->steps);
+    st = team_run(s->team, s->width, step_team, &step);
+    switch (st) {
+    case STATUS_OK:
+        break;
+    case STATUS_CANCELLED:
+        return error_set(&s->error, st, "cancelled in step %" PRIu64 "; the weights are those of step %" PRIu64,
+                         t->step + 1, t->step);
+    case STATUS_NONFINITE:
+        return error_set(&s->error, st,
+                         "step %" PRIu64 ": the loss is %g and the gradient norm %g, over samples %" PRIu64
+                         " to %" PRIu64 "; the weights are those of step %" PRIu64,
+                         t->step + 1, step.loss, step.grad_norm, step.batch.first_sample,
+                         step.batch.first_sample + settings->batch_size - 1, t->step);
+    default:
+        return error_set(&s->error, st, "step %" PRIu64 ": %s", t->step + 1, status_text(st));
+    }
+    t->step++;
+    t->sample += settings->batch_size;
+    t->epoch = t->sample / batch_iterator_windows(s->iterator);
+    t->tokens += settings->batch_size * settings->seq_len;
+    t->last_loss = step.loss;
+    t->last_grad_norm = step.grad_norm;
+    t->last_lr = step.lr;
+    return STATUS_OK;
+}
+
+/* Waits while a pause is wished. */
+static void wait_while_paused(struct threaded_training *s)
+{
+    mutex_lock(s->mu);
+    while (s->pause && !threaded_training_stopping(s)) {
+        atomic_store_explicit(&s->paused, true, memory_order_relaxed);
+        cond_wait(s->changed, s->mu);
+    }
+    atomic_store_explicit(&s->paused, false, memory_order_relaxed);
+    mutex_unlock(s->mu);
+}
+
+static bool take_save(struct threaded_training *s)
+{
+    mutex_lock(s->mu);
+    bool save = s->save;
+    s->save = false;
+    mutex_unlock(s->mu);
+    return save;
+}
+
+enum status threaded_train_epoch(struct threaded_training *s)
+{
+    struct training *t = s->training;
+    const uint64_t windows = batch_iterator_windows(s->iterator);
+    const uint64_t epoch = t->sample / windows;
+    while (t->step < t->settings.steps && t->sample / windows == epoch) {
+        wait_while_paused(s);
+        if (atomic_load_explicit(&s->cancel, memory_order_relaxed))
+            return error_set(&s->error, STATUS_CANCELLED, "cancelled after step %" PRIu64, t->step);
+        if (atomic_load_explicit(&s->stop, memory_order_relaxed))
+            return STATUS_OK;
+        enum status st = threaded_train_step(s);
+        if (st != STATUS_OK)
+            return st;
+        bool save = take_save(s);
+        if (s->on_step && (st = s->on_step(s->on_step_ctx, s, save, &s->error)) != STATUS_OK)
+            return st;
+    }
+    return STATUS_OK;
+}
+
+const char *threaded_training_error(const struct threaded_training *s)
+{
+    return s->error.text;
+}
+
+void threaded_training_on_step(struct threaded_training *s, training_step_fn *fn, void *ctx)
+{
+    s->on_step = fn;
+    s->on_step_ctx = ctx;
+}
+
+/* ---- evaluation ---- */
+
+struct evaluation {
+    struct threaded_training *system;
+    uint64_t leaves;       /* whole ones */
+    size_t rest;           /* windows of one more leaf, < micro_batch */
+    double loss;           /* sum over tokens */
+};
+
+/* Loss of micro_batch windows, the first `fresh` of them new ones from `window`, the others that of the last. */
+static enum status eval_leaf(struct sphere *me, struct evaluation *e, uint64_t window, size_t fresh, double *loss)
+{
+    struct training *t = e->system->training;
+    const size_t T = t->settings.seq_len;
+    struct share own = sphere_share(me, t->settings.micro_batch);
+    for (size_t b = own.begin; b < own.end; b++)
+        batch_iterator_val_window(e->system->iterator, window + (b < fresh ? b : fresh - 1), t->val_inputs + b * T,
+                                  t->val_targets + b * T);
+    enum status st = verdict(me, e->system);
+    if (st != STATUS_OK)
+        return st;
+    decoder_eval_leaf(me, t->decoder, t->val_inputs, t->val_targets, loss);
+    return sphere_barrier(me); /* all have read the windows */
+}
+
+static void evaluate_team(struct sphere *me, void *arg)
+{
+    struct evaluation *e = arg;
+    const size_t B = e->system->training->settings.micro_batch;
+    double sum = 0, loss = 0; /* the root's count */
+    decoder_pack(me, e->system->training->decoder);
+    for (uint64_t i = 0; i < e->leaves; i++) {
+        if (eval_leaf(me, e, i * B, B, &loss) != STATUS_OK)
+            return;
+        sum += loss;
+    }
+    if (e->rest) {
+        /* A leaf is always micro_batch windows: fill up with copies of the last one, and take out what they added,
+         * known from a leaf of nothing else. */
+        double copies = 0;
+        uint64_t first = e->leaves * B;
+        if (eval_leaf(me, e, first, e->rest, &loss) != STATUS_OK ||
+            eval_leaf(me, e, first + e->rest - 1, 1, &copies) != STATUS_OK)
+            return;
+        sum += loss - copies * ((double)(B - e->rest) / (double)B);
+    }
+    if (me->id == 0)
+        e->loss = sum;
+}
+
+enum status threaded_training_evaluate(struct threaded_training *s, uint64_t batches, double *val_loss)
+{
+    const struct train_settings *settings = &s->training->settings;
+    uint64_t windows = batch_iterator_val_windows(s->iterator);
+    *val_loss = NAN;
+    if (windows == 0)
+        return STATUS_OK;
+    struct evaluation e = {
+        .system = s, .leaves = windows / settings->micro_batch, .rest = (size_t)(windows % settings->micro_batch)};
+    if (batches > 0 && batches <= e.leaves) {
+        e.leaves = batches;
+        e.rest = 0;
+    }
+    enum status st = team_run(s->team, s->width, evaluate_team, &e);
+    if (st != STATUS_OK)
+        return error_set(&s->error, st, "evaluation after step %" PRIu64 ": %s", s->training->step, status_text(st));
+    *val_loss = e.loss / ((double)(e.leaves * settings->micro_batch + e.rest) * (double)settings->seq_len);
+    return STATUS_OK;
+}
+
+/* ---- control ---- */
+
+void threaded_training_command(struct threaded_training *s, enum training_command command)
+{
+    mutex_lock(s->mu);
+    switch (command) {
+    case TRAINING_PAUSE:
+        s->pause = true;
+        break;
+    case TRAINING_RESUME:
+        s->pause = false;
+        break;
+    case TRAINING_SAVE_NOW:
+        s->save = true;
+        break;
+    case TRAINING_STOP:
+        atomic_store_explicit(&s->stop, true, memory_order_relaxed);
+        break;
+    case TRAINING_CANCEL:
+        atomic_store_explicit(&s->cancel, true, memory_order_relaxed);
+        break;
+    }
+    cond_broadcast(s->changed);
+    mutex_unlock(s->mu);
+}
+
+bool threaded_training_paused(const struct threaded_training *s)
+{
+    return atomic_load_explicit(&s->paused, memory_order_relaxed);
+}
+
+bool threaded_training_stopping(const struct threaded_training *s)
+{
+    return atomic_load_explicit(&s->stop, memory_order_relaxed) ||
+           atomic_load_explicit(&s->cancel, memory_order_relaxed);
+}
+
+/* ---- statistics ---- */
+
+int threaded_training_get_num_workers(struct threaded_training *s)
+{
+    return team_size(s->team);
+}
+
+int threaded_training_width(struct threaded_training *s)
+{
+    return s->width;
+}
+
+enum status threaded_training_get_sphere_stats(struct threaded_training *s, int sphere_id, struct sphere_stats *out)
+{
+    return team_stats(s->team, sphere_id, out);
+}
+
+enum status threaded_training_report(const struct threaded_training *s, struct stats_report *out, struct error *err)
+{
+    int n = team_size(s->team);
+    *out = (struct stats_report){.num_spheres = n, .width = s->width, .step = s->training->step,
+                                 .tokens = s->training->tokens,
+                                 .seconds = (double)(clock_now_ns() - s->start_ns) * 1e-9};
+    snprintf(out->backend, sizeof out->backend, "%s", team_backend_name(team_backend(s->team)));
+    out->spheres = mem_calloc((size_t)n, sizeof *out->spheres);
+    if (!out->spheres)
+        return error_set(err, STATUS_NOMEM, "out of memory for the statistics of %d spheres", n);
+    for (int i = 0; i < n; i++)
+        team_stats(s->team, i, &out->spheres[i]);
+    return STATUS_OK;
+}
+
+void threaded_training_print_stats(struct threaded_training *s)
+{
+    struct stats_report report;
+    struct buffer text = {0};
+    struct error err;
+    if (threaded_training_report(s, &report, &err) != STATUS_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return;
+    }
+    stats_report_table(&report, false, &text);
+    if (text.data)
+        fwrite(text.data, 1, text.len, stdout);
+    fflush(stdout);
+    buffer_release(&text);
+    stats_report_release(&report);
+}

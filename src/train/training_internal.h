@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ * What a training is made of, for the files of this module.
+ *
+ * One arena, reserved and touched when the training is made, holds everything that is not the model's or the
+ * decoder's: gradients, moments, partial sums, the leaf of evaluation.
+ */
+#ifndef TRAIN_TRAINING_INTERNAL_H
+#define TRAIN_TRAINING_INTERNAL_H
+
+#include "base/arena.h"
+#include "model/decoder.h"
+#include "model/model.h"
+#include "train/gradient_fold_internal.h"
+#include "train/training.h"
+
+/* Elements of one partial sum of squares, and of one unit of work in the optimizer. */
+enum { TRAINING_BLOCK = 4096 };
+
+struct training {
+    struct train_settings settings;
+    struct training_memory memory;
+    struct model *model;
+    struct decoder *decoder;
+    size_t sphere_scratch_bytes;
+    int max_width;
+
+    struct arena arena;
+    size_t leaves;
+    struct gradient_fold fold;   /* buffers [model_size] */
+    float *head_leaf;            /* [V,C]; NULL with one leaf */
+    float *exp_avg, *exp_avg_sq; /* [model_size] */
+    double *block_sumsq;         /* [blocks] */
+    size_t blocks;
+    double *leaf_loss;           /* [leaves] */
+    int32_t *val_inputs, *val_targets; /* [micro_batch,T] */
+
+    uint64_t step, tokens;
+    uint64_t sample;             /* place in the data: first sample of the next step */
+    uint64_t epoch;
+    double last_loss, last_grad_norm, last_lr;
+};
+
+#endif

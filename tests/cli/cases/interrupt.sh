@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# Signals: once, twice, the hard one, save and pause; each run goes on to the bits of one that was left in peace.
+make_text text.txt 1000
+steps=1200 cut=60
+if [ -n "${CLLM_TEST_SANITIZED:-}" ]; then steps=200 cut=20; fi
+# shellcheck disable=SC2086 # several words
+set -- train $TINY --data text.txt --tokenizer char --steps $steps --save-every 50 --eval-every 100 --sample-tokens 0
+"$CLLM" "$@" --out whole --quiet
+check "a run left in peace" test $? = 0
+
+# interrupt RUN CODE SIGNAL...: starts, waits for step $cut, sends the signals, expects the exit code, resumes.
+interrupt() {
+    run=$1 code=$2
+    shift 2
+    signals=$*
+    eval "set -- $arguments"
+    "$CLLM" "$@" --out "$run" >"$run.out" 2>&1 &
+    pid=$!
+    wait_for 60 has_step "$run" $cut || fail "$run: step $cut never came"
+    for signal in $signals; do kill -"$signal" $pid; done
+    wait $pid
+    status=$?
+    if [ $status = "$code" ]; then ok "$run: exit $code"; else fail "$run: exit $status, not $code: $(tail -n 3 "$run.out")"; fi
+    check "$run: it was in the middle" sh -c "! grep -q '\"step\": $steps,' $run/metrics.jsonl"
+    "$CLLM" train --resume "$run" --threads 3 --quiet --sample-tokens 0 2>"$run.err"
+    check "$run: resumes" test $? = 0
+    check "$run: the same weights" same_weights whole "$run"
+    check "$run: the same metrics" same_metrics whole "$run"
+}
+arguments=$(for word in "$@"; do printf "'%s' " "$word"; done)
+interrupt int 130 INT
+check "int: summary" grep -q "^stopped at step" int.out
+check "int: tells how to go on" grep -q "train --resume int" int.out
+interrupt term 143 TERM
+interrupt twice 130 INT INT
+interrupt killed 137 KILL
+
+eval "set -- $arguments"
+"$CLLM" "$@" --out steered >steered.out 2>&1 &
+pid=$!
+wait_for 60 has_step steered 5
+kill -USR1 $pid
+kill -USR2 $pid
+check "pause is told" wait_for 10 grep -q "^pausing" steered.out
+sleep 0.3
+before=$(wc -l <steered/metrics.jsonl)
+sleep 0.5
+check "nothing moves during a pause" test "$(wc -l <steered/metrics.jsonl)" = "$before"
+refuses "a run in use is not resumed" 1 "steered" train --resume steered
+kill -USR2 $pid
+wait $pid
+check "it goes on to its end" grep -q "^done at step $steps" steered.out
+check "saved when asked" sh -c "grep -c '  saved ' steered.out | awk '{ exit !(\$1 > $steps / 50) }'"
+check "steered: the same weights" same_weights whole steered
+
+# During set-up: nothing is left.
+awk 'BEGIN { for (i = 0; i < 2000000; i++) print "a line of text that says nothing much", i }' >large.txt
+"$CLLM" train --data large.txt --tokenizer char --out early >early.out 2>&1 &
+pid=$!
+wait_for 20 test -d early
+kill -INT $pid
+wait $pid
+status=$?
+check "interrupted in set-up: exit 130" test $status = 130
+check "interrupted in set-up: nothing is left" test ! -e early

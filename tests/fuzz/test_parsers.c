@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ * test_parsers.c - hostile bytes for every parser of foreign files, in two ways of building:
+ *
+ *     cc    test_parsers.c            a test: for each parser some good files, all their truncations and many changes
+ *                                     to them; with arguments NAME FILE…, those files (a replay of what a fuzzer found)
+ *     clang -fsanitize=fuzzer -DFUZZ=NAME test_parsers.c      libFuzzer's entry for one parser
+ *
+ * NAME is one of the functions of PARSERS.  What is tested is that nothing crashes, that nothing is read outside its
+ * bounds (under sanitizers), and that every refusal has a sentence.
+ */
+#include "base/file.h"
+#include "base/rng.h"
+#include "data/tokens.h"
+#include "formats/corpus.h"
+#include "formats/model_config.h"
+#include "formats/safetensors.h"
+#include "tokenizer/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define PARSERS(X) X(safetensors) X(config) X(tokenizer) X(corpus) X(shard)
+
+static char directory[64];
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "test_parsers: %s (files in %s)\n", what, directory);
+    abort();
+}
+
+static const char *put(const char *name, const uint8_t *data, size_t size)
+{
+    static struct buffer path;
+    if (!directory[0]) {
+        snprintf(directory, sizeof directory, "%s/cllm-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        if (!mkdtemp(directory))
+            fail("no directory for files");
+    }
+    path_join(&path, directory, name);
+    FILE *f = fopen(path.data, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
+        fail("cannot write a file");
+    return path.data;
+}
+
+/* A refusal says why, with the file's name. */
+static void refused(const struct error *err)
+{
+    if (err->status == STATUS_OK || !strstr(err->text, directory))
+        fail("refused without a sentence that names the file");
+}
+
+static uint64_t touched; /* so that reading cannot be left out */
+
+static void touch(const void *bytes, size_t n)
+{
+    touched += crc32_z(0, bytes, n);
+}
+
+static void safetensors(const uint8_t *data, size_t size)
+{
+    struct error err = {0};
+    struct safetensors *file = safetensors_open(put("x", data, size), &err);
+    if (!file) {
+        refused(&err);
+        return;
+    }
+    for (size_t i = 0; i < safetensors_count(file); i++) {
+        const struct tensor_view *view = safetensors_at(file, i);
+        touch(view->data, (size_t)view->size_bytes);
+        if (safetensors_find(file, view->name) != view)
+            fail("a tensor is not found by its name");
+    }
+    safetensors_metadata(file, "format");
+    safetensors_close(file);
+}
+
+static void config(const uint8_t *data, size_t size)
+{
+    struct error err = {0};
+    struct model_config parsed;
+    struct buffer text = {0};
+    if (model_config_read(put("config.json", data, size), &parsed, &err) != STATUS_OK)
+        refused(&err);
+    else if (model_config_check(&parsed, &err) != STATUS_OK || model_config_json(&parsed, &text, &err) != STATUS_OK)
+        fail("an accepted configuration is not one");
+    buffer_release(&text);
+}
+
+static void tokenizer(const uint8_t *data, size_t size)
+{
+    struct error err = {0};
+    struct buffer ids = {0}, text = {0};
+    struct tokenizer *loaded = tokenizer_load(put("tokenizer.json", data, size), &err);
+    if (!loaded)
+        refused(&err);
+    else {
+        for (uint32_t id = 0; id < tokenizer_vocab_size(loaded); id++)
+            if (tokenizer_decode(loaded, (int32_t)id, &text, &err) != STATUS_OK)
+                fail("a token of the vocabulary does not decode");
+        if (tokenizer_encode(loaded, text.data, text.len, &ids, &err) != STATUS_OK)
+            fail("a tokenizer does not encode its own vocabulary");
+        buffer_clear(&ids);
+        if (tokenizer_encode(loaded, (const char *)data, size, &ids, &err) == STATUS_OK)
+            touch(ids.data, ids.len);
+    }
+    tokenizer_free(loaded);
+    buffer_release(&ids);
+    buffer_release(&text);
+}
+
+static void corpus(const uint8_t *data, size_t size)
+{
+    static const char *const names[] = {"x.txt", "x.jsonl", "x.gz", "x.jsonl.gz"};
+    for (int i = 0; i < 4; i++) {
+        struct error err = {0};
+        struct corpus *opened = corpus_open(put(names[i], data, size), &err);
+        bool more = opened != NULL;
+        while (more) {
+            struct corpus_piece piece;
+            if (corpus_next(opened, &piece, &more, &err) == STATUS_OK && more)
+                touch(piece.text, piece.len);
+        }
+        if (!opened || err.status != STATUS_OK)
+            refused(&err);
+        corpus_close(opened);
+    }
+}
+
+static void shard(const uint8_t *data, size_t size)
+{
+    struct error err = {0};
+    const char *path = put("x.bin", data, size);
+    struct tokens *tokens = tokens_open(&path, 1, &err);
+    if (!tokens) {
+        refused(&err);
+        return;
+    }
+    touched += tokens_crc32(tokens);
+    if (tokens_check_vocab(tokens, 1000, &err) != STATUS_OK)
+        refused(&err);
+    tokens_close(tokens);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    (void)config, (void)safetensors, (void)tokenizer, (void)corpus, (void)shard;
+    FUZZ(data, size);
+    return 0;
+}
+
+#else
+
+static const struct parser {
+    const char *name;
+    void (*run)(const uint8_t *data, size_t size);
+} parsers[] = {
+#define X(name) {#name, name},
+    PARSERS(X)
+#undef X
+};
+
+/* Runs the bytes as they are, cut anywhere (of long ones, at some places), and changed a little in many ways. */
+static void run_seed(const struct parser *parser, const void *bytes, size_t size)
+{
+    enum { CHANGES = 600, MAX_CUTS = 400 };
+    static const uint8_t favourites[] = {0, 1, 0x7f, 0x80, 0xff, '0', '9', '-', '"', '{', '}', '[', ']', ',', '.', '\\'};
+    uint8_t *copy = malloc(size + 1);
+    if (!copy)
+        fail("no memory");
+    parser->run(bytes, size);
+    for (size_t n = 0; n < size; n += 1 + size / MAX_CUTS)
+        parser->run(bytes, n);
+    for (uint64_t i = 0; i < CHANGES && size; i++) {
+        memcpy(copy, bytes, size);
+        const struct rng_block r = philox4x32(rng_key(1, RNG_TEST, size, 0), 0, i);
+        size_t n = size;
+        const size_t at = r.word[0] % size, other = r.word[1] % size;
+        switch (i % 4) {
+        case 0:
+            copy[at] ^= (uint8_t)(1u << r.word[2] % 8);
+            break;
+        case 1:
+            copy[at] = favourites[r.word[2] % sizeof favourites];
+            copy[other] = favourites[r.word[3] % sizeof favourites];
+            break;
+        case 2: /* a byte gone */
+            memmove(copy + at, copy + at + 1, size - at - 1);
+            n--;
+            break;
+        default: /* a piece twice */
+            memmove(copy + at, bytes + other, size - (at > other ? at : other));
+        }
+        parser->run(copy, n);
+    }
+    free(copy);
+}
+
+static const struct parser *find_parser(const char *name)
+{
+    for (size_t i = 0; i < sizeof parsers / sizeof *parsers; i++)
+        if (strcmp(parsers[i].name, name) == 0)
+            return &parsers[i];
+    fail("no parser of this name");
+    return NULL;
+}
+
+static void seed(const char *name, const void *bytes, size_t size)
+{
+    run_seed(find_parser(name), bytes, size);
+}
+
+static void seed_file(const char *name, const char *path, bool as_it_is)
+{
+    struct buffer bytes = {0};
+    struct error err;
+    if (file_read(path, SIZE_MAX, &bytes, &err) != STATUS_OK)
+        fail(err.text);
+    if (as_it_is)
+        find_parser(name)->run((const uint8_t *)bytes.data, bytes.len);
+    else
+        seed(name, bytes.data, bytes.len);
+    buffer_release(&bytes);
+}
+
+static void all_seeds(void)
+{
+    struct error err = {0};
+    struct buffer text = {0}, path = {0};
+    put("seed", NULL, 0); /* makes the directory */
+    path_join(&path, directory, "seed");
+
+    const float x[7] = {1, 2, 3, 4, 5, 6, 7};
+    const struct tensor_view views[] = {
+        {"h.0.ln_1.weight", "F32", 2, {2, 3}, x, 24}, {"b", "F32", 0, {0}, x, 4}, {"e", "F32", 1, {0}, x, 0}};
+    if (safetensors_write(path.data, views, 3, NULL, NULL, &err) != STATUS_OK)
+        fail(err.text);
+    seed_file("safetensors", path.data, false);
+
+    struct model_config c = {MODEL_GPT2, 50257, 1024, 768, 12, 12, 3072, 1e-5f, 0.02f, 0.1f, 0.1f, 0.1f, 50256, 50256};
+    model_config_json(&c, &text, &err);
+    seed("config", text.data, text.len);
+
+    static const uint32_t characters[] = {'\n', '"', 'a', 0xe9, 0x1f600};
+    struct tokenizer *made[] = {tokenizer_new_chars(characters, 5, true, &err), tokenizer_new_bytes(&err)};
+    for (int i = 0; i < 2; i++) {
+        buffer_clear(&text);
+        tokenizer_json(made[i], &text, &err);
+        seed("tokenizer", text.data, text.len);
+        tokenizer_free(made[i]);
+    }
+
+    static const char lines[] = "{\"text\": \"one\\u00e9 €\"}\n\n{\"id\": 1, \"text\": \"\"}\n{\"text\": \"3\"}";
+    seed("corpus", lines, sizeof lines - 1);
+    gzFile z = gzopen(path.data, "wb");
+    gzwrite(z, lines, sizeof lines - 1);
+    gzclose(z);
+    z = gzopen(path.data, "ab"); /* a second member */
+    gzwrite(z, "\n{\"text\":\"\"}", 12);
+    gzclose(z);
+    seed_file("corpus", path.data, false);
+
+    static const int32_t ids[] = {0, 1, 999, 65535};
+    for (int width = 2; width <= 4; width += 2) {
+        struct token_writer *writer = token_writer_open(path.data, width, &err);
+        if (!writer || token_writer_append(writer, ids, 4, &err) != STATUS_OK ||
+            token_writer_commit(writer, &err) != STATUS_OK)
+            fail(err.text);
+        seed_file("shard", path.data, false);
+    }
+    buffer_release(&text);
+    buffer_release(&path);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2) {
+        fprintf(stderr, "use: %s [PARSER FILE...]\n", argv[0]);
+        return 2;
+    }
+    if (argc == 1)
+        all_seeds();
+    for (int i = 2; i < argc; i++)
+        seed_file(argv[1], argv[i], true);
+    struct error err;
+    if (directory[0] && file_remove_tree(directory, &err) != STATUS_OK)
+        fail(err.text);
+    printf("parsers: done\n");
+    return EXIT_SUCCESS;
+}
+
+#endif
