@@ -128,13 +128,12 @@ test: ## Set up, build and run the whole suite (scripts/test)
 demo: ## Set up, build, train on real text for a minute and show what came of it (scripts/demo)
 	@scripts/demo
 
-# What `check` runs: unit tests one binary a module file, the command line, layers, headers.
+# What `check` runs: unit tests, a binary each; the command line, the program in docs/, the generator, layers, headers.
 UNITS := $(TEST_BIN)
-WHOLE := $(if $(APP_SRC),$(if $(wildcard tests/cli/run.sh),"tests/cli/run.sh $(abspath $(B)/cllm)")) \
-         "tests/corpus/run.sh $(CORPUS)" $(if $(wildcard scripts/check_layers.py),"python3 scripts/check_layers.py") \
-         "$(MAKE) --no-print-directory -s CONFIG=$(CONFIG) hdr-check"
+WHOLE := "tests/cli/run.sh $(B)/cllm" "tests/docs/run.sh $(CONFIG)" "tests/corpus/run.sh $(CORPUS)" \
+         "python3 scripts/check_layers.py" "$(MAKE) --no-print-directory -s CONFIG=$(CONFIG) hdr-check"
 
-check: $(TEST_BIN) $(CORPUS) $(if $(APP_SRC),$(B)/cllm) ## Build and run every test; the last line is "N passed, N failed"
+check: $(TEST_BIN) $(CORPUS) $(B)/cllm ## Build and run every test; the last line is "N passed, N failed"
 	@$(RUN_TESTS) $(UNITS) $(WHOLE)
 
 check-units: $(TEST_BIN)

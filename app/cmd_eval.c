@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/dataset.h"
 #include "app/figures.h"
+#include "app/logits_out.h"
 #include "app/options.h"
 #include "app/text_source.h"
 #include "base/check.h"
@@ -45,6 +46,7 @@ struct eval {
     double loss_sum;
     struct buffer pending;  /* int32_t: tokens that begin the next window */
     bool packed;
+    const char *logits_out; /* file for the logits of the first window, or NULL */
     /* of the window being computed */
     const int32_t *tokens;
     double window_loss;
@@ -109,6 +111,10 @@ static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, 
     if (status != STATUS_OK)
         return error_set(err, status, "evaluation: %s", status_text(status));
     e->packed = true;
+    if (e->logits_out && e->windows == 0)
+        status = logits_write(e->loaded.model, e->threads, tokens, n, e->logits_out, err);
+    if (status != STATUS_OK)
+        return status;
     if (!isfinite(e->window_loss))
         return error_set(err, STATUS_NONFINITE, "the loss of window %" PRIu64 " is not finite; the model is damaged",
                          e->windows);
@@ -292,6 +298,7 @@ int cmd_eval(int argc, char **argv)
         OPT_SIZE("seq-len", &e.seq_len, 1, 1 << 30, "tokens per window; without it the model's whole context"),
         OPT_U64("max-tokens", &e.max_tokens, 1, OPTION_WHOLE_MAX, "stop after the window that reaches so many tokens"),
         OPT_INT("threads", &e.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
+        OPT_TEXT("logits-out", "FILE", &e.logits_out, "write tokens and logits of the first window as safetensors"),
         OPT_FLAG("json", &json, "as JSON"),
         OPT_END,
     };

@@ -233,7 +233,7 @@ static enum status read_field(struct train_settings *out, const struct field *f,
         return st;
     }
     }
-    CHECK(!"a field of no kind");
+    CHECK(false); /* a field of no kind */
     return STATUS_MISUSE;
 }
 
