@@ -94,7 +94,7 @@ CFLAGS_src_runtime_team_openmp := $(OPENMP)
 
 # gcc vectorises loops over 16 lanes at -O3; clang does at -O2, where it also keeps the product's accumulators in
 # registers (at -O3 it spills them, 46 GFLOP/s instead of 114).  Under sanitizers gcc would take minutes a file.
-KERNEL_CFLAGS := $(if $(SANITIZE),-O1,$(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O2,-O3))
+KERNEL_CFLAGS := $(if $(SANITIZE),-O1 -fno-inline -DSIMD_CALLS,$(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O2,-O3))
 define isa_rule
 include src/kernels/$(1)/flags.mk
 $(B)/src/kernels/$(1)/%.o: src/kernels/common/%.c src/kernels/$(1)/flags.mk $(B)/flags
