@@ -277,7 +277,9 @@ static int bench_step(int argc, char **argv)
         OPT_TEXT("seq-len", "LIST", &seq_lens, "tokens per sequence, one or more (256,1024 for gpt2, else the preset's)"),
         OPT_TEXT("threads", "LIST", &threads, "numbers of spheres (1, and all)"),
         OPT_SIZE("repeat", &b.repeat, 1, MAX_REPEAT, "steps timed (5)"),
-        OPT_TEXT("peer", "CMD", &b.peer, "a trainer to run beside ours, such as llm.c's train_gpt2 built with the same B and T"),
+        OPT_TEXT("peer", "CMD", &b.peer,
+                 "a trainer to run beside ours, such as llm.c's train_gpt2 built with the same B and T; it must print line by "
+                 "line into a pipe, as under `stdbuf -oL`"),
         OPT_FLAG("csv", &b.csv, "as CSV"),
         OPT_END,
     };

@@ -690,7 +690,7 @@ static void show(struct watch *w, const struct training_snapshot *now)
 
 static void watch(struct train_run *r, struct training_thread *thread)
 {
-    struct watch w = {.r = r, .thread = thread, .printed_step = training_step(r->training)};
+    struct watch w = {.r = r, .thread = thread, .printed_step = UINT64_MAX};
     struct training_snapshot now;
     status_line_keys_on(&r->line);
     do {
