@@ -327,6 +327,8 @@ static enum status open_metrics(struct train_run *r, struct error *err)
 static enum status note_threads(struct train_run *r, struct error *err)
 {
     r->info.threads = r->flags->threads;
+    if (r->flags->backend == r->info.backend) /* a resumed run's own */
+        return STATUS_OK;
     return set_text(r->info.backend, sizeof r->info.backend, r->flags->backend, "back end", err);
 }
 
@@ -439,6 +441,10 @@ static enum status setup_resume(struct train_run *r, struct error *err)
 {
     const char *directory = r->flags->resume;
     struct train_settings recorded = r->info.settings;
+    if (!option_given(r->options, "threads"))
+        r->flags->threads = r->info.threads;
+    if (!option_given(r->options, "backend"))
+        r->flags->backend = r->info.backend;
     resumed_settings(r);
     enum status status = resumed_tokenizer(r, err);
     if (status == STATUS_OK)
