@@ -17,8 +17,9 @@
 static const struct option_usage usage = {
     .command = "plan",
     .synopsis = "cllm plan [options]",
-    .summary = "Says what a training run would take: memory by part, disk, parameters and arithmetic. Nothing is allocated. "
-               "The flags are those of `cllm train`.",
+    .summary =
+        "Says what a training run would take: memory by part, disk, parameters and arithmetic. Nothing is allocated. "
+        "The flags are those of `cllm train`.",
     .examples = "  cllm plan --preset gpt2 --batch-size 32 --micro-batch 4 --seq-len 1024\n"
                 "  cllm plan --preset shakespeare-char --vocab-size 65 --threads 8\n"
                 "  cllm plan --config model/config.json --batch-size 8 --seq-len 256 --json\n",
@@ -84,8 +85,8 @@ static void print_table(const struct plan *p)
     const struct train_settings *s = &p->settings;
     const struct model_config *m = &s->model;
     struct figure a, b;
-    printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head, m->n_embd,
-           m->n_positions, m->vocab_size);
+    printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head,
+           m->n_embd, m->n_positions, m->vocab_size);
     printf("parameters   %s\n", figure_whole(&a, p->parameters));
     printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
            s->micro_batch, figure_whole(&a, s->batch_size * s->seq_len));
