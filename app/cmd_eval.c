@@ -29,8 +29,9 @@
 static const struct option_usage usage = {
     .command = "eval",
     .synopsis = "cllm eval MODEL --data FILE [options]",
-    .summary = "Loss (nats per token), perplexity and bits per byte of a model on a text. MODEL is a model directory or a run "
-               "directory; FILE is what `cllm train --data` takes.",
+    .summary =
+        "Loss (nats per token), perplexity and bits per byte of a model on a text. MODEL is a model directory or a run "
+        "directory; FILE is what `cllm train --data` takes.",
     .examples = "  cllm eval run1 --data held-out.txt\n"
                 "  cllm eval gpt2-model --data val.bin --seq-len 512 --json\n",
 };
@@ -236,9 +237,10 @@ static enum status print_result(const struct eval *e, const char *data, double s
     bool bytes = e->bytes_known && e->text_bytes > 0;
     double bits_per_byte = bytes ? e->loss_sum / (0.69314718055994530942 * (double)e->text_bytes) : NAN;
     if (json) {
-        json_t *object = json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:f}", "model", e->loaded.directory.data, "data",
-                                   data, "loss", loss, "perplexity", exp(loss), "tokens", (json_int_t)e->predicted,
-                                   "windows", (json_int_t)e->windows, "seq_len", (json_int_t)e->seq_len, "seconds", seconds);
+        json_t *object =
+            json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:f}", "model", e->loaded.directory.data, "data", data,
+                      "loss", loss, "perplexity", exp(loss), "tokens", (json_int_t)e->predicted, "windows",
+                      (json_int_t)e->windows, "seq_len", (json_int_t)e->seq_len, "seconds", seconds);
         struct buffer text = {0};
         if (!object)
             return error_set(err, STATUS_FORMAT, "a path is not UTF-8, which JSON must be");
@@ -257,7 +259,8 @@ static enum status print_result(const struct eval *e, const char *data, double s
     if (bytes)
         printf("bits per byte  %.6f\n", bits_per_byte);
     else
-        printf("bits per byte  not known: %s\n", e->loaded.tokenizer ? "only a part was read" : "the model has no tokenizer");
+        printf("bits per byte  not known: %s\n",
+               e->loaded.tokenizer ? "only a part was read" : "the model has no tokenizer");
     printf("over           %s tokens in windows of %zu, %s (%s tokens/s)\n", figure_whole(&a, e->predicted), e->seq_len,
            e->loaded.directory.data, figure_count(&b, seconds > 0 ? (double)e->predicted / seconds : 0));
     return STATUS_OK;
@@ -274,7 +277,8 @@ static enum status evaluate(struct eval *e, const char *path, const char *data, 
     if (e->seq_len == 0)
         e->seq_len = longest;
     if (e->seq_len > longest)
-        return error_set(err, STATUS_CONFIG, "--seq-len %zu is more than the model's context, %zu", e->seq_len, longest);
+        return error_set(err, STATUS_CONFIG, "--seq-len %zu is more than the model's context, %zu", e->seq_len,
+                         longest);
     if (!file_exists(data))
         return error_set(err, STATUS_IO, "--data %s: no such file or directory", data);
     uint64_t start = clock_now_ns();
@@ -307,7 +311,8 @@ int cmd_eval(int argc, char **argv)
     if (code != OPTIONS_GO_ON)
         return code;
     if (found != 1 || !data) {
-        command_say("eval", found ? "on what? Give --data FILE" : "which model? Give a model directory or a run directory");
+        command_say("eval",
+                    found ? "on what? Give --data FILE" : "which model? Give a model directory or a run directory");
         return EXIT_CODE_USAGE;
     }
     struct error err = {0};

@@ -65,8 +65,9 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
                                                                : largest_divisor(s->batch_size, base->micro_batch);
     if (has(options, "micro-batch") && !has(options, "batch-size") && s->micro_batch > 0 &&
         s->batch_size % s->micro_batch != 0)
-        return error_set(err, STATUS_CONFIG, "--micro-batch %zu does not divide the batch size, %zu; give --batch-size too",
-                         s->micro_batch, s->batch_size);
+        return error_set(err, STATUS_CONFIG,
+                         "--micro-batch %zu does not divide the batch size, %zu; give --batch-size too", s->micro_batch,
+                         s->batch_size);
     if (has(options, "seq-len") && !flags->config && s->seq_len > s->model.n_positions)
         s->model.n_positions = s->seq_len;
     return STATUS_OK;

@@ -77,9 +77,9 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
     case SIZE:
         return *(const size_t *)at(s, f);
     case TOKEN:
-        return (uint64_t)(int64_t)*(const int32_t *)at(s, f);
+        return (uint64_t)(int64_t) * (const int32_t *)at(s, f);
     case SCHEDULE:
-        return (uint64_t)*(const enum schedule_kind *)at(s, f);
+        return (uint64_t) * (const enum schedule_kind *)at(s, f);
     default:
         return *(const uint64_t *)at(s, f);
     }
