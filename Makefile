@@ -171,8 +171,8 @@ valgrind: $(TEST_BIN) ## valgrind on a small set (VALGRIND_MODULES)
 	    $(RUN_TESTS) $(foreach m,$(VALGRIND_MODULES),$(filter $(B)/tests/$(m)/%,$(TEST_BIN)))
 
 ##                 Measuring
-bench: cllm ## Tokens per second of a training step; LLMC=PATH adds llm.c's CPU trainer built from that source
-	@LLMC='$(LLMC)' scripts/bench
+bench: cllm ## Steps, barriers, products; PEER_256=, PEER_1024=PROGRAM add llm.c's trainer (scripts/bench says how)
+	@PEER_256='$(PEER_256)' PEER_1024='$(PEER_1024)' scripts/bench
 
 ##                 Installing
 install: $(B)/cllm $(LIB) ## Command, library, headers, man page and cllm.pc below PREFIX (DESTDIR is put before it)

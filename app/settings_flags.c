@@ -46,8 +46,11 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
 {
     struct train_settings *s = &flags->settings;
     const struct train_settings *base = &flags->base;
-    if (has(options, "vocab-size"))
+    if (has(options, "vocab-size")) {
         s->model.vocab_size = flags->vocab_size;
+        if ((int64_t)s->model.eos_token_id >= (int64_t)flags->vocab_size) /* a preset's, of another vocabulary */
+            s->model.bos_token_id = s->model.eos_token_id = -1;
+    }
     if (has(options, "n-embd"))
         s->model.n_inner = 4 * s->model.n_embd;
     if (has(options, "dropout"))
