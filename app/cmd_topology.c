@@ -3,8 +3,8 @@
  * would sit on it.
  */
 #include "app/command.h"
-#include "app/figures.h"
 #include "app/options.h"
+#include "base/human.h"
 #include "formats/json.h"
 #include "runtime/sphere.h"
 #include "topology/isa.h"
@@ -78,18 +78,18 @@ static void draw_spheres(int n)
 
 static void print_caches(const struct topology *t)
 {
-    struct figure a;
+    struct human a;
     for (int i = 0; i < TOPOLOGY_MAX_CACHE_LEVEL; i++)
         if (t->data_cache[i].size_bytes)
             printf("%s L%d%s %s x %d, shared by %d", i ? ";" : "caches      ", i + 1, i ? "" : "d",
-                   figure_bytes(&a, t->data_cache[i].size_bytes), t->data_cache[i].instances,
+                   human_bytes(&a, t->data_cache[i].size_bytes), t->data_cache[i].instances,
                    t->data_cache[i].shared_by);
     printf("; lines of %zu bytes\n", t->line_bytes);
 }
 
 static void print_text(const struct topology *t, enum isa isa, int spheres, bool asked)
 {
-    struct figure a, b;
+    struct human a, b;
     char reason[160];
     isa_reason(isa, reason, sizeof reason);
     printf("cpu          %s\n", t->cpu_model[0] ? t->cpu_model : "unknown");
@@ -97,8 +97,8 @@ static void print_text(const struct topology *t, enum isa isa, int spheres, bool
            t->packages == 1 ? "" : "s", t->cores, t->hardware_threads, t->numa_nodes, t->numa_nodes == 1 ? "" : "s",
            t->source);
     print_caches(t);
-    printf("memory       %s, %s available\n", figure_bytes(&a, t->memory_bytes),
-           figure_bytes(&b, t->memory_available_bytes));
+    printf("memory       %s, %s available\n", human_bytes(&a, t->memory_bytes),
+           human_bytes(&b, t->memory_available_bytes));
     printf("affinity     %d hardware threads on %d cores\n", t->affinity_threads, t->affinity_cores);
     if (t->quota_cpus > 0)
         printf("quota        %.2f CPUs (%s)\n", t->quota_cpus, t->quota_source);

@@ -36,8 +36,8 @@ SIMD void tile(const size_t mr, const bool full, const struct gemm *g, size_t i0
     UNROLL
     for (size_t i = 0; i < mr; i++) /* the output's lines arrive while the products are made */
         UNROLL
-        for (size_t v = 0; v < GEMM_NV; v++)
-            __builtin_prefetch(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0 + 16 * v, 1);
+    for (size_t v = 0; v < GEMM_NV; v++)
+        __builtin_prefetch(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0 + 16 * v, 1);
     for (size_t p = 0; p < g->k; p++) {
         vf bv[GEMM_NV];
         UNROLL
