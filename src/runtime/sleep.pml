@@ -6,7 +6,7 @@
  * and three: no state where nobody can go on but tasks are left (a lost wake-up is an invalid end state), counters come
  * back to nought, and when the stopper sees awake = 0 (pool->active) nothing is left to run.
  *
- * -DBROKEN leaves out the look after leaving `searching`; the check must then fail (scripts/model_check).
+ * -DBROKEN leaves out the last look before sleep; the check must then fail (scripts/model_check).
  */
 #ifndef WORKERS
 #define WORKERS 2
@@ -66,7 +66,6 @@ inline notify()
 inline end_search()
 {
     atomic { searching--; last = (searching == 0) };
-#ifndef BROKEN
     if
     :: last ->
         if
@@ -75,7 +74,6 @@ inline end_search()
         fi
     :: else -> skip
     fi
-#endif
 }
 
 inline find()
@@ -114,7 +112,9 @@ search:
             :: else ->
                 idle[id] = 1;
                 searching--;
+#ifndef BROKEN
                 find();
+#endif
                 called = ending;
                 if
                 :: found || called ->
