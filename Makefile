@@ -67,7 +67,7 @@ RUN_TESTS = sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-units hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install clean help \
+.PHONY: all check check-all check-units model-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install clean help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -146,6 +146,11 @@ hdr-check: ## Each public header compiles alone, and twice
 	    if printf '#include "%s"\n#include "%s"\n' $$h $$h | $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Werror -fsyntax-only -x c -; \
 	    then passed=$$((passed + 1)); else failed=$$((failed + 1)); echo "$$h does not compile alone"; fi; \
 	done; echo "$$passed passed, $$failed failed"; test $$failed = 0
+
+check-all: check model-check ## All of check, and the models of the thread runtime tried exhaustively
+
+model-check: ## Every interleaving of src/runtime/*.pml (needs Debian's spin)
+	@scripts/model_check
 
 layer-check: ## Includes obey scripts/layers.txt
 	@python3 scripts/check_layers.py
