@@ -10,8 +10,8 @@
  * A pool is made (pool_init), may be given tasks already, is started, and is stopped once: then it is over.  Any
  * thread may call anything but pool_free, tasks too, unless it says otherwise.
  *
- * A gang, that is a team of spheres that must run at the same time, is taken from the same workers with
- * pool_gang_run; this is what keeps a process at one set of threads.
+ * A gang, that is calls that must run at the same time because they meet at barriers, is taken from the same workers
+ * with pool_gang_run.  (The sphere team of runtime/team.h has threads of its own so far.)
  */
 #ifndef RUNTIME_POOL_H
 #define RUNTIME_POOL_H

@@ -660,7 +660,7 @@ END_TEST
 
 START_TEST(made_started_and_stopped_again_and_again)
 {
-    const int cycles = SANITIZED ? 300 : 3000;
+    const int cycles = SANITIZED ? 200 : 1000;
     struct log log = {0};
     struct entry entry = {&log, 1};
     for (int i = 0; i < cycles; i++) {
