@@ -33,7 +33,7 @@ struct batch {
 
 struct batch_iterator;
 
-/* Borrows `tokens`, which must outlive it.  STATUS_CONFIG with the figures when the training part is shorter than
+/* Borrows `tokens`, which must outlive it; NULL gives NULL and keeps the *err of the opening that failed.  STATUS_CONFIG with the figures when the training part is shorter than
  * one window (seq_len+1 tokens), or val_fraction leaves a validation part that is. */
 struct batch_iterator *batch_iterator_create(const struct tokens *tokens, const struct batch_options *options,
                                              struct error *err);

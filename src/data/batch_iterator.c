@@ -146,6 +146,11 @@ static enum status split(struct batch_iterator *it, struct error *err)
 struct batch_iterator *batch_iterator_create(const struct tokens *tokens, const struct batch_options *options,
                                              struct error *err)
 {
+    if (!tokens) { /* they could not be opened: *err says so already */
+        if (err && err->status == STATUS_OK)
+            error_set(err, STATUS_MISUSE, "a batch iterator needs tokens");
+        return NULL;
+    }
     struct batch_iterator *it = mem_calloc(1, sizeof *it);
     if (!it) {
         error_set(err, STATUS_NOMEM, "no memory for a batch iterator");
