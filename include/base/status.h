@@ -18,7 +18,8 @@
     X(PEER, 6, "another rank or sphere failed")                                                                        \
     X(CANCELLED, 7, "cancelled")                                                                                       \
     X(SYSTEM, 8, "the system refused a resource")                                                                      \
-    X(MISUSE, 9, "called in the wrong state")
+    X(MISUSE, 9, "called in the wrong state")                                                                          \
+    X(TIMEOUT, 10, "the time to wait was over")
 
 enum status {
 #define X(name, code, text) STATUS_##name = code,
