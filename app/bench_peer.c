@@ -82,8 +82,9 @@ enum status bench_peer_prepare(const char *directory, const struct model_config 
     struct buffer path = {0};
     enum status status = STATUS_OK;
     if (config->vocab_size > 65536 || config->n_inner != 4 * config->n_embd)
-        return error_set(err, STATUS_CONFIG, "llm.c's program takes a vocabulary of at most 65536 and an MLP of four times "
-                                             "the width only");
+        return error_set(err, STATUS_CONFIG,
+                         "llm.c's program takes a vocabulary of at most 65536 and an MLP of four times "
+                         "the width only");
     for (size_t i = 0; status == STATUS_OK && i < 3; i++)
         status = file_make_directory(path_join(&path, directory, below[i]), err);
     if (status == STATUS_OK)
@@ -141,16 +142,19 @@ static enum status read_steps(FILE *output, const char *command, size_t batch_to
         size_t batches, step;
         double loss, ms;
         if (sscanf(line, "train dataset num_batches: %zu", &batches) == 1 && batches != DATA_TOKENS / batch_tokens)
-            return error_set(err, STATUS_CONFIG, "the peer takes %zu tokens a step and ours %zu: build it with the same B and T",
+            return error_set(err, STATUS_CONFIG,
+                             "the peer takes %zu tokens a step and ours %zu: build it with the same B and T",
                              batches ? DATA_TOKENS / batches : 0, batch_tokens);
-        if (sscanf(line, "step %zu: train loss %lf (took %lf ms)", &step, &loss, &ms) == 3 && step >= 1 && step <= repeat) {
+        if (sscanf(line, "step %zu: train loss %lf (took %lf ms)", &step, &loss, &ms) == 3 && step >= 1 &&
+            step <= repeat) {
             took_ms[step - 1] = ms;
             if (step == repeat)
                 return STATUS_OK;
         }
         snprintf(last, sizeof last, "%.*s", (int)strcspn(line, "\n") < 199 ? (int)strcspn(line, "\n") : 199, line);
     }
-    return error_set(err, STATUS_FORMAT, "the peer '%s' ended before step %zu; its last line: '%s'", command, repeat, last);
+    return error_set(err, STATUS_FORMAT, "the peer '%s' ended before step %zu; its last line: '%s'", command, repeat,
+                     last);
 }
 
 enum status bench_peer_run(const char *command, const char *directory, int threads, size_t batch_tokens, size_t repeat,

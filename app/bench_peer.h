@@ -7,8 +7,8 @@
  *     train dataset num_batches: N
  *     step S: train loss X (took Y ms)
  *
- * are read.  Batch and length of a sequence are compiled into llm.c's program: the first line shows their product, which
- * is compared with ours.
+ * are read.  Batch and length of a sequence are compiled into llm.c's program: the first line shows their product,
+ * which is compared with ours.
  */
 #ifndef APP_BENCH_PEER_H
 #define APP_BENCH_PEER_H

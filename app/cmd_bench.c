@@ -55,8 +55,8 @@ static enum status parse_list(const char *flag, const char *text, uint64_t min, 
         if (*at < '0' || *at > '9' || errno || value < min || value > max || list->n == MAX_LIST ||
             (*end != ',' && *end != '\0'))
             return error_set(err, STATUS_CONFIG,
-                             "--%s wants whole numbers from %" PRIu64 " to %" PRIu64 " with commas between, not '%s'", flag,
-                             min, max, text);
+                             "--%s wants whole numbers from %" PRIu64 " to %" PRIu64 " with commas between, not '%s'",
+                             flag, min, max, text);
         list->value[list->n++] = value;
         if (*end == '\0')
             return STATUS_OK;
@@ -87,9 +87,11 @@ static void default_threads(char *text, size_t size)
 static const struct option_usage step_usage = {
     .command = "bench step",
     .synopsis = "cllm bench step [options]",
-    .summary = "Tokens per second of whole training steps on random tokens: pack, forward, backward, norm, update. The median of "
-               "--repeat steps after one that warms up. With --peer a trainer that reads and prints what llm.c's train_gpt2 "
-               "does is timed beside it, in the same shapes.",
+    .summary =
+        "Tokens per second of whole training steps on random tokens: pack, forward, backward, norm, update. The median "
+        "of "
+        "--repeat steps after one that warms up. With --peer a trainer that reads and prints what llm.c's train_gpt2 "
+        "does is timed beside it, in the same shapes.",
     .examples = "  cllm bench step\n"
                 "  cllm bench step --preset gpt2 --batch-size 4 --seq-len 256,1024 --threads 1,2\n"
                 "  cllm bench step --seq-len 64 --peer ../llm.c/train_gpt2 --repeat 5\n"
@@ -231,7 +233,8 @@ static enum status make_scratch(char *path, size_t size, struct error *err)
     int n = snprintf(path, size, "%s/cllm-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (n < 0 || (size_t)n >= size || !mkdtemp(path)) {
         path[0] = '\0';
-        return error_set(err, STATUS_IO, "no scratch directory below %s: %s", tmp && *tmp ? tmp : "/tmp", strerror(errno));
+        return error_set(err, STATUS_IO, "no scratch directory below %s: %s", tmp && *tmp ? tmp : "/tmp",
+                         strerror(errno));
     }
     return STATUS_OK;
 }
@@ -249,13 +252,14 @@ static enum status bench_steps(struct step_bench *b, struct error *err)
         status = bench_peer_prepare(b->scratch, &config, err);
     const struct train_settings *s = &b->flags.settings;
     if (status == STATUS_OK && b->csv)
-        printf("version,isa,preset,batch_size,micro_batch,seq_len,threads,ms_per_step,tokens_per_s,gflops,wait_share%s\n",
-               b->peer ? ",peer_ms_per_step,peer_tokens_per_s,ratio" : "");
+        printf(
+            "version,isa,preset,batch_size,micro_batch,seq_len,threads,ms_per_step,tokens_per_s,gflops,wait_share%s\n",
+            b->peer ? ",peer_ms_per_step,peer_tokens_per_s,ratio" : "");
     else if (status == STATUS_OK)
         printf("%s, %" PRIu64 " parameters, batch %zu in micro-batches of %zu, %s, median of %zu steps\n"
                "    T  threads  ms per step    tokens/s   GFLOP/s   wait%s\n",
-               s->preset[0] ? s->preset : "model", model_config_num_parameters(&s->model), s->batch_size, s->micro_batch,
-               chosen_isa(), b->repeat, b->peer ? "    peer's ms    tokens/s  ours/peer" : "");
+               s->preset[0] ? s->preset : "model", model_config_num_parameters(&s->model), s->batch_size,
+               s->micro_batch, chosen_isa(), b->repeat, b->peer ? "    peer's ms    tokens/s  ours/peer" : "");
     for (size_t i = 0; status == STATUS_OK && i < b->seq_lens.n; i++)
         status = bench_length(b, (size_t)b->seq_lens.value[i], err);
     struct error ignored;
@@ -274,10 +278,14 @@ static int bench_step(int argc, char **argv)
         SETTINGS_MODEL_FLAGS(&b.flags),
         OPT_SIZE("batch-size", &s->batch_size, 1, 1 << 20, "sequences per step (4)"),
         OPT_SIZE("micro-batch", &s->micro_batch, 1, 1 << 20, "sequences computed together; without it the whole batch"),
-        OPT_TEXT("seq-len", "LIST", &seq_lens, "tokens per sequence, one or more (256,1024 for gpt2, else the preset's)"),
+        OPT_TEXT("seq-len", "LIST", &seq_lens,
+                 "tokens per sequence, one or more (256,1024 for gpt2, else the preset's)"),
         OPT_TEXT("threads", "LIST", &threads, "numbers of spheres (1, and all)"),
         OPT_SIZE("repeat", &b.repeat, 1, MAX_REPEAT, "steps timed (5)"),
-        OPT_TEXT("peer", "CMD", &b.peer, "a trainer to run beside ours, such as llm.c's train_gpt2 built with the same B and T"),
+        OPT_TEXT("peer", "CMD", &b.peer,
+                 "a trainer to run beside ours, such as llm.c's train_gpt2 built with the same B and T; it must print "
+                 "line by "
+                 "line into a pipe, as under `stdbuf -oL`"),
         OPT_FLAG("csv", &b.csv, "as CSV"),
         OPT_END,
     };
@@ -322,9 +330,11 @@ static int bench_step(int argc, char **argv)
 static const struct option_usage barrier_usage = {
     .command = "bench barrier",
     .synopsis = "cllm bench barrier [options]",
-    .summary = "Nanoseconds of one crossing of the 12-ary barrier, and of an empty run of a whole team (waking it and waiting for "
-               "it), for the pthread and the OpenMP back end. OpenMP's run is a parallel region of its own, with its own "
-               "barrier at the end; its spheres then cross ours.",
+    .summary =
+        "Nanoseconds of one crossing of the 12-ary barrier, and of an empty run of a whole team (waking it and waiting "
+        "for "
+        "it), for the pthread and the OpenMP back end. OpenMP's run is a parallel region of its own, with its own "
+        "barrier at the end; its spheres then cross ours.",
     .examples = "  cllm bench barrier\n"
                 "  cllm bench barrier --spheres 2,12,144 --csv\n",
 };
@@ -358,7 +368,8 @@ static size_t enough(double seconds_of_three)
     return n < 3 ? 3 : n > 200000 ? 200000 : (size_t)n;
 }
 
-static enum status time_barrier(enum team_backend backend, int n, double *crossing_ns, double *run_ns, struct error *err)
+static enum status time_barrier(enum team_backend backend, int n, double *crossing_ns, double *run_ns,
+                                struct error *err)
 {
     struct team_options options = {.num_spheres = n, .backend = backend};
     struct team *team = team_new(&options, err);
@@ -423,8 +434,9 @@ static int bench_barrier(int argc, char **argv)
 static const struct option_usage matmul_usage = {
     .command = "bench matmul",
     .synopsis = "cllm bench matmul [options]",
-    .summary = "GFLOP/s of C [M,N] = A [M,K] B [K,N] in f32, B packed beforehand as a step has it, the rows shared by the "
-               "spheres. The median of --repeat.",
+    .summary =
+        "GFLOP/s of C [M,N] = A [M,K] B [K,N] in f32, B packed beforehand as a step has it, the rows shared by the "
+        "spheres. The median of --repeat.",
     .examples = "  cllm bench matmul --shape 4096,2304,768\n"
                 "  cllm bench matmul --shapes data/bench-shapes.txt --threads 2 --csv\n",
 };
@@ -484,7 +496,8 @@ static enum status bench_product(size_t m, size_t n, size_t k, const char *name,
             ms[i] = 1e-6 * (double)(clock_now_ns() - start);
         }
         double took = median(ms, repeat), gflops = 2e-6 * (double)m * (double)n * (double)k / took;
-        printf(csv ? "%s,%s,%s,%d,%zu,%zu,%zu,%.4f,%.1f\n" : "%.0s%.0s%-20s %7d  %6zu %6zu %6zu  %10.3f ms  %8.1f GFLOP/s\n",
+        printf(csv ? "%s,%s,%s,%d,%zu,%zu,%zu,%.4f,%.1f\n"
+                   : "%.0s%.0s%-20s %7d  %6zu %6zu %6zu  %10.3f ms  %8.1f GFLOP/s\n",
                CLLM_VERSION, chosen_isa(), name, team_size(team), m, n, k, took, gflops);
         fflush(stdout);
     }
@@ -512,7 +525,8 @@ static enum status bench_shapes(const char *path, int threads, size_t repeat, bo
         line += strspn(line, " \t\r");
         if (*line && *line != '#') {
             if (sscanf(line, "%zu %zu %zu %63s", &m, &n, &k, name) < 3 || m < 1 || n < 1 || k < 1)
-                status = error_set(err, STATUS_FORMAT, "%s:%d: 'M N K name' is wanted, not '%.60s'", path, number, line);
+                status =
+                    error_set(err, STATUS_FORMAT, "%s:%d: 'M N K name' is wanted, not '%.60s'", path, number, line);
             else
                 status = bench_product(m, n, k, name, threads, repeat, csv, err);
         }
@@ -552,8 +566,8 @@ static int bench_matmul(int argc, char **argv)
     if (shapes)
         status = bench_shapes(shapes, threads, repeat, csv, &err);
     else
-        status = bench_product((size_t)mnk.value[0], (size_t)mnk.value[1], (size_t)mnk.value[2], "product", threads, repeat,
-                               csv, &err);
+        status = bench_product((size_t)mnk.value[0], (size_t)mnk.value[1], (size_t)mnk.value[2], "product", threads,
+                               repeat, csv, &err);
     return status == STATUS_OK ? EXIT_CODE_OK : command_failed("bench matmul", &err);
 }
 
@@ -572,8 +586,8 @@ int cmd_bench(int argc, char **argv)
     bool help = word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
     if (word && !help) {
         const char *near = option_nearest(word, names, 3);
-        command_say("bench", "unknown bench '%s'; %s%s", word, near ? "did you mean " : "there are step, barrier and matmul",
-                    near ? near : "");
+        command_say("bench", "unknown bench '%s'; %s%s", word,
+                    near ? "did you mean " : "there are step, barrier and matmul", near ? near : "");
         return EXIT_CODE_USAGE;
     }
     FILE *out = help ? stdout : stderr;

@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/dataset.h"
 #include "app/figures.h"
+#include "app/logits_out.h"
 #include "app/options.h"
 #include "app/text_source.h"
 #include "base/check.h"
@@ -28,8 +29,9 @@
 static const struct option_usage usage = {
     .command = "eval",
     .synopsis = "cllm eval MODEL --data FILE [options]",
-    .summary = "Loss (nats per token), perplexity and bits per byte of a model on a text. MODEL is a model directory or a run "
-               "directory; FILE is what `cllm train --data` takes.",
+    .summary =
+        "Loss (nats per token), perplexity and bits per byte of a model on a text. MODEL is a model directory or a run "
+        "directory; FILE is what `cllm train --data` takes.",
     .examples = "  cllm eval run1 --data held-out.txt\n"
                 "  cllm eval gpt2-model --data val.bin --seq-len 512 --json\n",
 };
@@ -45,6 +47,7 @@ struct eval {
     double loss_sum;
     struct buffer pending;  /* int32_t: tokens that begin the next window */
     bool packed;
+    const char *logits_out; /* file for the logits of the first window, or NULL */
     /* of the window being computed */
     const int32_t *tokens;
     double window_loss;
@@ -109,6 +112,10 @@ static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, 
     if (status != STATUS_OK)
         return error_set(err, status, "evaluation: %s", status_text(status));
     e->packed = true;
+    if (e->logits_out && e->windows == 0)
+        status = logits_write(e->loaded.model, e->threads, tokens, n, e->logits_out, err);
+    if (status != STATUS_OK)
+        return status;
     if (!isfinite(e->window_loss))
         return error_set(err, STATUS_NONFINITE, "the loss of window %" PRIu64 " is not finite; the model is damaged",
                          e->windows);
@@ -230,9 +237,10 @@ static enum status print_result(const struct eval *e, const char *data, double s
     bool bytes = e->bytes_known && e->text_bytes > 0;
     double bits_per_byte = bytes ? e->loss_sum / (0.69314718055994530942 * (double)e->text_bytes) : NAN;
     if (json) {
-        json_t *object = json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:f}", "model", e->loaded.directory.data, "data",
-                                   data, "loss", loss, "perplexity", exp(loss), "tokens", (json_int_t)e->predicted,
-                                   "windows", (json_int_t)e->windows, "seq_len", (json_int_t)e->seq_len, "seconds", seconds);
+        json_t *object =
+            json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:f}", "model", e->loaded.directory.data, "data", data,
+                      "loss", loss, "perplexity", exp(loss), "tokens", (json_int_t)e->predicted, "windows",
+                      (json_int_t)e->windows, "seq_len", (json_int_t)e->seq_len, "seconds", seconds);
         struct buffer text = {0};
         if (!object)
             return error_set(err, STATUS_FORMAT, "a path is not UTF-8, which JSON must be");
@@ -251,7 +259,8 @@ static enum status print_result(const struct eval *e, const char *data, double s
     if (bytes)
         printf("bits per byte  %.6f\n", bits_per_byte);
     else
-        printf("bits per byte  not known: %s\n", e->loaded.tokenizer ? "only a part was read" : "the model has no tokenizer");
+        printf("bits per byte  not known: %s\n",
+               e->loaded.tokenizer ? "only a part was read" : "the model has no tokenizer");
     printf("over           %s tokens in windows of %zu, %s (%s tokens/s)\n", figure_whole(&a, e->predicted), e->seq_len,
            e->loaded.directory.data, figure_count(&b, seconds > 0 ? (double)e->predicted / seconds : 0));
     return STATUS_OK;
@@ -268,7 +277,8 @@ static enum status evaluate(struct eval *e, const char *path, const char *data, 
     if (e->seq_len == 0)
         e->seq_len = longest;
     if (e->seq_len > longest)
-        return error_set(err, STATUS_CONFIG, "--seq-len %zu is more than the model's context, %zu", e->seq_len, longest);
+        return error_set(err, STATUS_CONFIG, "--seq-len %zu is more than the model's context, %zu", e->seq_len,
+                         longest);
     if (!file_exists(data))
         return error_set(err, STATUS_IO, "--data %s: no such file or directory", data);
     uint64_t start = clock_now_ns();
@@ -292,6 +302,7 @@ int cmd_eval(int argc, char **argv)
         OPT_SIZE("seq-len", &e.seq_len, 1, 1 << 30, "tokens per window; without it the model's whole context"),
         OPT_U64("max-tokens", &e.max_tokens, 1, OPTION_WHOLE_MAX, "stop after the window that reaches so many tokens"),
         OPT_INT("threads", &e.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
+        OPT_TEXT("logits-out", "FILE", &e.logits_out, "write tokens and logits of the first window as safetensors"),
         OPT_FLAG("json", &json, "as JSON"),
         OPT_END,
     };
@@ -300,7 +311,8 @@ int cmd_eval(int argc, char **argv)
     if (code != OPTIONS_GO_ON)
         return code;
     if (found != 1 || !data) {
-        command_say("eval", found ? "on what? Give --data FILE" : "which model? Give a model directory or a run directory");
+        command_say("eval",
+                    found ? "on what? Give --data FILE" : "which model? Give a model directory or a run directory");
         return EXIT_CODE_USAGE;
     }
     struct error err = {0};

@@ -14,8 +14,9 @@
 static const struct option_usage usage = {
     .command = "generate",
     .synopsis = "cllm generate MODEL [options]",
-    .summary = "Writes text with a model. MODEL is a model directory (config.json, model.safetensors, tokenizer.json) or a "
-               "run directory, of which the newest sound checkpoint is taken.",
+    .summary =
+        "Writes text with a model. MODEL is a model directory (config.json, model.safetensors, tokenizer.json) or a "
+        "run directory, of which the newest sound checkpoint is taken.",
     .examples = "  cllm generate run1 --prompt \"ROMEO:\" --max-tokens 300\n"
                 "  cllm generate run1 --temperature 0 --prompt \"The \"\n"
                 "  cllm generate run1/checkpoints/step-00000500 --top-k 40 --seed 7 --num-samples 3\n"
@@ -38,7 +39,8 @@ static enum status parse_token_list(const char *list, struct buffer *ids, struct
         errno = 0;
         long value = strtol(at, &end, 10);
         if (end == at || errno != 0 || value < 0 || value > INT32_MAX || (*end != ',' && *end != '\0'))
-            return error_set(err, STATUS_CONFIG, "--prompt-tokens wants token ids with commas between them, not '%s'", list);
+            return error_set(err, STATUS_CONFIG, "--prompt-tokens wants token ids with commas between them, not '%s'",
+                             list);
         int32_t token = (int32_t)value;
         buffer_append(ids, &token, sizeof token);
         if (*end == '\0')
@@ -67,8 +69,8 @@ static json_t *token_array(const int32_t *ids, size_t n)
     return array;
 }
 
-static enum status print_json(const struct request *request, const struct tokenizer *tokenizer, const struct buffer *ids,
-                              const struct text_result *result, const struct buffer *text,
+static enum status print_json(const struct request *request, const struct tokenizer *tokenizer,
+                              const struct buffer *ids, const struct text_result *result, const struct buffer *text,
                               const struct sampling *sampling, struct error *err)
 {
     size_t n = result->tokens.len / sizeof(int32_t);
@@ -128,8 +130,8 @@ static enum status one_sample(const struct request *request, struct generator *g
             fputs(request->prompt, stdout);
     }
     enum status status =
-        generate_text(generator, tokenizer, (const int32_t *)(const void *)ids->data, ids->len / sizeof(int32_t), &sampling,
-                      request->max_tokens, request->json ? to_buffer : to_stdout, &text, &result, err);
+        generate_text(generator, tokenizer, (const int32_t *)(const void *)ids->data, ids->len / sizeof(int32_t),
+                      &sampling, request->max_tokens, request->json ? to_buffer : to_stdout, &text, &result, err);
     if (status == STATUS_OK && request->json) {
         make_valid_utf8(&text);
         status = print_json(request, tokenizer, ids, &result, &text, &sampling, err);
@@ -184,7 +186,8 @@ int cmd_generate(int argc, char **argv)
         OPT_REAL("temperature", &request.sampling.temperature, 0, 1e6, "0 is always the likeliest token (0.8)"),
         OPT_SIZE("top-k", &request.sampling.top_k, 0, 1 << 30, "draw among the N likeliest only; 0 = off (0)"),
         OPT_REAL("top-p", &request.sampling.top_p, 1e-9, 1, "draw among the likeliest that make up X; 1 = off (1)"),
-        OPT_U64("seed", &request.sampling.seed, 0, OPTION_WHOLE_MAX, "seed of the first sample; the next has one more (1337)"),
+        OPT_U64("seed", &request.sampling.seed, 0, OPTION_WHOLE_MAX,
+                "seed of the first sample; the next has one more (1337)"),
         OPT_SIZE("num-samples", &request.num_samples, 1, 1 << 20, "texts to write (1)"),
         OPT_INT("threads", &request.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores (0)"),
         OPT_FLAG("json", &request.json, "one JSON object per sample"),

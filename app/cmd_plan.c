@@ -17,8 +17,9 @@
 static const struct option_usage usage = {
     .command = "plan",
     .synopsis = "cllm plan [options]",
-    .summary = "Says what a training run would take: memory by part, disk, parameters and arithmetic. Nothing is allocated. "
-               "The flags are those of `cllm train`.",
+    .summary =
+        "Says what a training run would take: memory by part, disk, parameters and arithmetic. Nothing is allocated. "
+        "The flags are those of `cllm train`.",
     .examples = "  cllm plan --preset gpt2 --batch-size 32 --micro-batch 4 --seq-len 1024\n"
                 "  cllm plan --preset shakespeare-char --vocab-size 65 --threads 8\n"
                 "  cllm plan --config model/config.json --batch-size 8 --seq-len 256 --json\n",
@@ -31,6 +32,7 @@ struct plan {
     int spheres, width;
     uint64_t parameters, disk_bytes;
     double flops_per_token, flops_per_step;
+    uint64_t generation_bytes; /* beyond the weights: packed weights, cache, work space */
 };
 
 static const struct part {
@@ -67,6 +69,10 @@ static enum status make_plan(struct plan *p, int threads, struct error *err)
         return status;
     int widest = decoder_plan(&s->model, DECODER_TRAIN, s->micro_batch, s->seq_len).max_width;
     p->width = p->spheres < widest ? p->spheres : widest;
+    struct decoder_memory generation = decoder_plan(&s->model, DECODER_GENERATE, 1, s->model.n_positions);
+    p->generation_bytes = generation.packed_bytes + generation.activation_bytes + generation.shared_bytes +
+                          generation.sphere_scratch_bytes * (size_t)(p->spheres < generation.max_width
+                                                                         ? p->spheres : generation.max_width);
     p->parameters = model_config_num_parameters(&s->model);
     p->disk_bytes = (s->keep + 1) * p->memory.checkpoint_bytes;
     p->flops_per_token = decoder_train_flops_per_token(&s->model, s->seq_len);
@@ -79,8 +85,8 @@ static void print_table(const struct plan *p)
     const struct train_settings *s = &p->settings;
     const struct model_config *m = &s->model;
     struct figure a, b;
-    printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head, m->n_embd,
-           m->n_positions, m->vocab_size);
+    printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head,
+           m->n_embd, m->n_positions, m->vocab_size);
     printf("parameters   %s\n", figure_whole(&a, p->parameters));
     printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
            s->micro_batch, figure_whole(&a, s->batch_size * s->seq_len));
@@ -90,6 +96,7 @@ static void print_table(const struct plan *p)
         printf("  %-36s %12s\n", parts[i].text, figure_bytes(&a, part_bytes(&p->memory, &parts[i])));
     printf("  %-36s %12s\n", "in all", figure_bytes(&a, p->memory.total_bytes));
     printf("  %-36s %12s\n", "available on this machine", figure_bytes(&a, p->topology.memory_available_bytes));
+    printf("  %-36s %12s\n", "more while a sample is drawn", figure_bytes(&a, p->generation_bytes));
     printf("disk\n");
     printf("  %-36s %12s\n", "a checkpoint", figure_bytes(&a, p->memory.checkpoint_bytes));
     char kept[64];
@@ -111,6 +118,7 @@ static enum status print_json(const struct plan *p, struct error *err)
         json_object_set_new(memory, parts[i].key, json_integer((json_int_t)part_bytes(&p->memory, &parts[i])));
     json_object_set_new(memory, "total_bytes", json_integer((json_int_t)p->memory.total_bytes));
     json_object_set_new(memory, "available_bytes", json_integer((json_int_t)p->topology.memory_available_bytes));
+    json_object_set_new(memory, "sampling_bytes", json_integer((json_int_t)p->generation_bytes));
     json_object_set_new(object, "memory", memory);
     json_object_set_new(object, "settings", train_settings_json(&p->settings));
     json_object_set_new(object, "spheres", json_integer(p->spheres));

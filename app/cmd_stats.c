@@ -11,8 +11,8 @@
 static const struct option_usage usage = {
     .command = "stats",
     .synopsis = "cllm stats RUN [options]",
-    .summary = "Shows what the spheres of a run did: the whole, by level, by symmetry group, and each by itself where they are "
-               "few. During a run the figures are at most some seconds old.",
+    .summary = "Shows what the spheres of a run did: the whole, by level, by symmetry group, and each by itself "
+               "where they are few. During a run the figures are at most some seconds old.",
     .examples = "  cllm stats run1\n"
                 "  cllm stats run1 --spheres\n"
                 "  cllm stats run1 --json | jq '.spheres[0].wait_ns'\n",
@@ -24,7 +24,8 @@ static enum status print_report(const struct stats_report *report, bool json, bo
     enum status status = STATUS_OK;
     if (json) {
         json_t *object = stats_report_json(report);
-        status = object ? json_write(object, true, &text, err) : error_set(err, STATUS_NOMEM, "no memory for the figures");
+        status =
+            object ? json_write(object, true, &text, err) : error_set(err, STATUS_NOMEM, "no memory for the figures");
         json_decref(object);
     } else {
         stats_report_table(report, all, &text);
@@ -61,8 +62,8 @@ int cmd_stats(int argc, char **argv)
     if (!file_is_directory(run))
         status = error_set(&err, STATUS_IO, "%s: no such run directory", run);
     else if (!file_exists(path_join(&path, run, "stats.json")))
-        status = error_set(&err, STATUS_IO, "%s has no stats.json: it is no run directory, or its run has not made a step yet",
-                           run);
+        status = error_set(&err, STATUS_IO,
+                           "%s has no stats.json: it is no run directory, or its run has not made a step yet", run);
     else
         status = stats_report_read(path.data, &report, &err);
     if (status == STATUS_OK)

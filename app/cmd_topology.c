@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * app/cmd_topology.c - `cllm topology`: what machine this is, how much of it we may use and why, and how N spheres would
- * sit on it.
+ * app/cmd_topology.c - `cllm topology`: what machine this is, how much of it we may use and why, and how N spheres
+ * would sit on it.
  */
 #include "app/command.h"
 #include "app/figures.h"
@@ -16,8 +16,9 @@
 static const struct option_usage usage = {
     .command = "topology",
     .synopsis = "cllm topology [options]",
-    .summary = "Says what machine this is, how much of it this process may use and what limits it, which instruction set is "
-               "chosen, and draws how the spheres would be arranged.",
+    .summary =
+        "Says what machine this is, how much of it this process may use and what limits it, which instruction set is "
+        "chosen, and draws how the spheres would be arranged.",
     .examples = "  cllm topology\n"
                 "  cllm topology --threads 157\n"
                 "  taskset -c 0 cllm topology --json\n"
@@ -81,7 +82,8 @@ static void print_caches(const struct topology *t)
     for (int i = 0; i < TOPOLOGY_MAX_CACHE_LEVEL; i++)
         if (t->data_cache[i].size_bytes)
             printf("%s L%d%s %s x %d, shared by %d", i ? ";" : "caches      ", i + 1, i ? "" : "d",
-                   figure_bytes(&a, t->data_cache[i].size_bytes), t->data_cache[i].instances, t->data_cache[i].shared_by);
+                   figure_bytes(&a, t->data_cache[i].size_bytes), t->data_cache[i].instances,
+                   t->data_cache[i].shared_by);
     printf("; lines of %zu bytes\n", t->line_bytes);
 }
 
@@ -95,7 +97,8 @@ static void print_text(const struct topology *t, enum isa isa, int spheres, bool
            t->packages == 1 ? "" : "s", t->cores, t->hardware_threads, t->numa_nodes, t->numa_nodes == 1 ? "" : "s",
            t->source);
     print_caches(t);
-    printf("memory       %s, %s available\n", figure_bytes(&a, t->memory_bytes), figure_bytes(&b, t->memory_available_bytes));
+    printf("memory       %s, %s available\n", figure_bytes(&a, t->memory_bytes),
+           figure_bytes(&b, t->memory_available_bytes));
     printf("affinity     %d hardware threads on %d cores\n", t->affinity_threads, t->affinity_cores);
     if (t->quota_cpus > 0)
         printf("quota        %.2f CPUs (%s)\n", t->quota_cpus, t->quota_source);
@@ -122,13 +125,15 @@ static json_t *topology_json(const struct topology *t, enum isa isa, int spheres
     json_t *caches = json_array(), *levels = json_array(), *groups = json_array();
     for (int i = 0; i < TOPOLOGY_MAX_CACHE_LEVEL; i++)
         if (t->data_cache[i].size_bytes)
-            json_array_append_new(caches, json_pack("{s:i, s:I, s:i, s:i}", "level", i + 1, "size_bytes",
-                                                    (json_int_t)t->data_cache[i].size_bytes, "shared_by",
-                                                    t->data_cache[i].shared_by, "instances", t->data_cache[i].instances));
+            json_array_append_new(caches,
+                                  json_pack("{s:i, s:I, s:i, s:i}", "level", i + 1, "size_bytes",
+                                            (json_int_t)t->data_cache[i].size_bytes, "shared_by",
+                                            t->data_cache[i].shared_by, "instances", t->data_cache[i].instances));
     for (int level = 0; level < sphere_levels(spheres); level++)
         json_array_append_new(levels, json_integer(level_count(level, spheres)));
     for (int g = 0; g < SPHERE_FANOUT; g++)
-        json_array_append_new(groups, json_integer(g < spheres ? (spheres - g + SPHERE_FANOUT - 1) / SPHERE_FANOUT : 0));
+        json_array_append_new(groups,
+                              json_integer(g < spheres ? (spheres - g + SPHERE_FANOUT - 1) / SPHERE_FANOUT : 0));
     json_t *object = json_pack(
         "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:s, s:I, s:I, s:I}", "source", t->source,
         "cpu_model", t->cpu_model, "packages", t->packages, "numa_nodes", t->numa_nodes, "cores", t->cores,
@@ -137,8 +142,9 @@ static json_t *topology_json(const struct topology *t, enum isa isa, int spheres
         t->omp_num_threads, "usable", t->usable, "limited_by", t->limited_by, "line_bytes", (json_int_t)t->line_bytes,
         "memory_bytes", (json_int_t)t->memory_bytes, "memory_available_bytes", (json_int_t)t->memory_available_bytes);
     json_object_set_new(object, "caches", caches);
-    json_object_set_new(object, "isa", json_pack("{s:s, s:s, s:s}", "chosen", isa_name(isa), "best", isa_name(isa_best()),
-                                                 "why", reason));
+    json_object_set_new(
+        object, "isa",
+        json_pack("{s:s, s:s, s:s}", "chosen", isa_name(isa), "best", isa_name(isa_best()), "why", reason));
     json_object_set_new(object, "spheres", json_pack("{s:i, s:i, s:o, s:o}", "count", spheres, "auto",
                                                      topology_auto_spheres(t), "levels", levels, "groups", groups));
     return object;

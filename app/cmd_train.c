@@ -33,17 +33,17 @@ static const struct option_usage usage = {
     .synopsis = "cllm train --data DATA --out RUN [options]\n"
                 "       cllm train --data DATA --init MODEL --out RUN [options]\n"
                 "       cllm train --resume RUN [options]",
-    .summary = "Trains a GPT-2 on text and leaves a run directory: from scratch, on from a model (--init), or on with a run "
-               "that was interrupted (--resume), which then gives the bits of a run that never was.",
-    .examples =
-        "  cllm train --preset shakespeare-char-cpu --data shakespeare.txt --tokenizer char --out run1\n"
-        "  cllm train --preset gpt2 --data shards/ --batch-size 32 --seq-len 512 --steps 2000 --out run2\n"
-        "  cllm train --resume run1 --threads 8\n"
-        "  cllm train --init gpt2-model --data law/ --lr 3e-5 --steps 500 --out run3\n"
-        "  cllm train --data logs.jsonl.gz --epochs 3 --batch-size 48 --micro-batch 12 --out run4\n",
-    .notes = "While it runs: Ctrl-C or SIGTERM stops after the present step with a checkpoint (exit code 130 or 143), a second\n"
-             "one ends at once; SIGUSR1 saves now, SIGUSR2 pauses and resumes. Keys on a terminal: p pause or resume, s save,\n"
-             "q stop, c cancel the present step and stop. Either way `cllm train --resume RUN` goes on.\n",
+    .summary =
+        "Trains a GPT-2 on text and leaves a run directory: from scratch, on from a model (--init), or on with a run "
+        "that was interrupted (--resume), which then gives the bits of a run that never was.",
+    .examples = "  cllm train --preset shakespeare-char-cpu --data shakespeare.txt --tokenizer char --out run1\n"
+                "  cllm train --preset gpt2 --data shards/ --batch-size 32 --seq-len 512 --steps 2000 --out run2\n"
+                "  cllm train --resume run1 --threads 8\n"
+                "  cllm train --init gpt2-model --data law/ --lr 3e-5 --steps 500 --out run3\n"
+                "  cllm train --data logs.jsonl.gz --epochs 3 --batch-size 48 --micro-batch 12 --out run4\n",
+    .notes = "While it runs: Ctrl-C or SIGTERM stops after the present step with a checkpoint (exit code 130 or 143);\n"
+             "a second one ends at once. SIGUSR1 saves now, SIGUSR2 pauses and goes on. Keys on a terminal: p pause or\n"
+             "go on, s save, q stop, c cancel the present step and stop. `cllm train --resume RUN` goes on with the run.\n",
 };
 
 struct train_flags {
@@ -140,7 +140,8 @@ static bool setup_tick(void *ctx, const char *what, uint64_t done, uint64_t tota
 static enum status set_text(char *to, size_t size, const char *text, const char *what, struct error *err)
 {
     if (strlen(text) >= size)
-        return error_set(err, STATUS_CONFIG, "the %s is too long: %zu bytes, at most %zu", what, strlen(text), size - 1);
+        return error_set(err, STATUS_CONFIG, "the %s is too long: %zu bytes, at most %zu", what, strlen(text),
+                         size - 1);
     memcpy(to, text, strlen(text) + 1);
     return STATUS_OK;
 }
@@ -186,14 +187,16 @@ static enum status load_tokenizer(struct train_run *r, const struct dataset_prog
     if (!name && f->init && file_exists(path_join(&path, f->init, "tokenizer.json")))
         name = path.data;
     else if (!name && f->init && !shards) {
-        enum status status = error_set(err, STATUS_CONFIG, "%s has no tokenizer.json; say which with --tokenizer", f->init);
+        enum status status =
+            error_set(err, STATUS_CONFIG, "%s has no tokenizer.json; say which with --tokenizer", f->init);
         buffer_release(&path);
         return status;
     } else if (!name && !shards)
         name = default_tokenizer(f);
     enum status status = STATUS_OK;
     if (name && shards && strcmp(name, "char") == 0)
-        status = error_set(err, STATUS_CONFIG, "--tokenizer char is made from text, and %s holds tokens already", f->data);
+        status =
+            error_set(err, STATUS_CONFIG, "--tokenizer char is made from text, and %s holds tokens already", f->data);
     else if (name && !(r->tokenizer = dataset_tokenizer(name, f->data, progress, err)))
         status = err->status;
     buffer_release(&path);
@@ -213,11 +216,11 @@ static enum status settle_vocabulary(struct train_run *r, bool shards, struct er
     if (!given && of_tokenizer && !f->init && !f->s.config && (!shards || model->vocab_size == 0))
         model->vocab_size = of_tokenizer;
     if (model->vocab_size == 0)
-        return error_set(err, STATUS_CONFIG, "%s does not say how many tokens there are; add --vocab-size N or --tokenizer",
-                         f->data);
+        return error_set(err, STATUS_CONFIG,
+                         "%s does not say how many tokens there are; add --vocab-size N or --tokenizer", f->data);
     if (of_tokenizer > model->vocab_size)
-        return error_set(err, STATUS_CONFIG, "the tokenizer has %zu tokens, the model only %zu; they must fit", of_tokenizer,
-                         model->vocab_size);
+        return error_set(err, STATUS_CONFIG, "the tokenizer has %zu tokens, the model only %zu; they must fit",
+                         of_tokenizer, model->vocab_size);
     if (!f->init && r->tokenizer) {
         int32_t end_of_text = tokenizer_end_of_text(r->tokenizer);
         model->bos_token_id = model->eos_token_id = end_of_text;
@@ -278,7 +281,8 @@ static enum status prepare_extras(struct train_run *r, struct error *err)
     if (status != STATUS_OK)
         return status;
     r->extras[0] = (struct checkpoint_extra){"tokenizer.json", r->tokenizer_json.data, r->tokenizer_json.len};
-    r->extras[1] = (struct checkpoint_extra){"tokenizer_config.json", r->tokenizer_config.data, r->tokenizer_config.len};
+    r->extras[1] =
+        (struct checkpoint_extra){"tokenizer_config.json", r->tokenizer_config.data, r->tokenizer_config.len};
     r->num_extras = 2;
     if (!r->fresh)
         return STATUS_OK;
@@ -319,7 +323,8 @@ static enum status make_system(struct train_run *r, struct error *err)
 static enum status open_metrics(struct train_run *r, struct error *err)
 {
     struct buffer path = {0};
-    r->metrics = metrics_open(path_join(&path, run_directory_path(r->run), "metrics.jsonl"), training_step(r->training), err);
+    r->metrics =
+        metrics_open(path_join(&path, run_directory_path(r->run), "metrics.jsonl"), training_step(r->training), err);
     buffer_release(&path);
     return r->metrics ? STATUS_OK : err->status;
 }
@@ -327,6 +332,8 @@ static enum status open_metrics(struct train_run *r, struct error *err)
 static enum status note_threads(struct train_run *r, struct error *err)
 {
     r->info.threads = r->flags->threads;
+    if (r->flags->backend == r->info.backend) /* a resumed run's own */
+        return STATUS_OK;
     return set_text(r->info.backend, sizeof r->info.backend, r->flags->backend, "back end", err);
 }
 
@@ -349,13 +356,14 @@ static enum status setup_fresh(struct train_run *r, struct error *err)
     if (status != STATUS_OK)
         return status;
     r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training = f->init ? training_create_from(&r->info.settings, f->init, err) : training_create(&r->info.settings, err);
+    r->training =
+        f->init ? training_create_from(&r->info.settings, f->init, err) : training_create(&r->info.settings, err);
     if (!r->training)
         return err->status;
     status = make_system(r, err);
     if (status == STATUS_OK)
-        status = run_directory_check_space(r->run, training_planned(r->training)->checkpoint_bytes, r->info.settings.steps,
-                                           err);
+        status = run_directory_check_space(r->run, training_planned(r->training)->checkpoint_bytes,
+                                           r->info.settings.steps, err);
     if (status == STATUS_OK && f->init)
         status = set_text(r->info.init_directory, sizeof r->info.init_directory, f->init, "path of the model", err);
     if (status == STATUS_OK)
@@ -403,8 +411,9 @@ static enum status resumed_tokenizer(struct train_run *r, struct error *err)
         status = error_set(err, STATUS_CONFIG, "%s is not the tokenizer this run began with", path.data);
     if (status == STATUS_OK && asked && (strcmp(asked, "byte") == 0 || strcmp(asked, "char") == 0)) {
         if (!r->tokenizer || strcmp(asked, r->info.tokenizer_kind) != 0)
-            status = error_set(err, STATUS_CONFIG, "--tokenizer %s: %s was begun with the tokenizer %s, and goes on with it",
-                               asked, directory, r->tokenizer ? r->info.tokenizer_kind : "of its shards");
+            status =
+                error_set(err, STATUS_CONFIG, "--tokenizer %s: %s was begun with the tokenizer %s, and goes on with it",
+                          asked, directory, r->tokenizer ? r->info.tokenizer_kind : "of its shards");
     } else if (status == STATUS_OK && asked) {
         struct tokenizer *other = tokenizer_load(asked, err);
         if (!other)
@@ -430,8 +439,8 @@ static enum status resumed_data(struct train_run *r, struct error *err)
     if (!r->tokens)
         return err->status;
     if (tokens_crc32(r->tokens) != r->info.data_crc32)
-        return error_set(err, STATUS_CONFIG, "%s%s%s does not hold the tokens this run began with", own ? directory : "",
-                         own ? "/" : "", file);
+        return error_set(err, STATUS_CONFIG, "%s%s%s does not hold the tokens this run began with",
+                         own ? directory : "", own ? "/" : "", file);
     return STATUS_OK;
 }
 
@@ -439,6 +448,10 @@ static enum status setup_resume(struct train_run *r, struct error *err)
 {
     const char *directory = r->flags->resume;
     struct train_settings recorded = r->info.settings;
+    if (!option_given(r->options, "threads"))
+        r->flags->threads = r->info.threads;
+    if (!option_given(r->options, "backend"))
+        r->flags->backend = r->info.backend;
     resumed_settings(r);
     enum status status = resumed_tokenizer(r, err);
     if (status == STATUS_OK)
@@ -548,7 +561,8 @@ static void print_summary(struct train_run *r, const struct training_result *res
         buffer_printf(&text, "  train loss  %.4f in the last step\n", result->loss);
     if (!isnan(result->val_loss))
         buffer_printf(&text, "  val loss    %.4f at step %" PRIu64 "\n", result->val_loss, result->val_step);
-    buffer_printf(&text, "  checkpoint  %s\n", result->checkpoint.len ? result->checkpoint.data : "none from this session");
+    buffer_printf(&text, "  checkpoint  %s\n",
+                  result->checkpoint.len ? result->checkpoint.data : "none from this session");
     if (!finished)
         buffer_printf(&text, "  go on with  cllm train --resume %s\n", run_directory_path(r->run));
     if (text.data)
@@ -690,7 +704,7 @@ static void show(struct watch *w, const struct training_snapshot *now)
 
 static void watch(struct train_run *r, struct training_thread *thread)
 {
-    struct watch w = {.r = r, .thread = thread, .printed_step = training_step(r->training)};
+    struct watch w = {.r = r, .thread = thread, .printed_step = UINT64_MAX};
     struct training_snapshot now;
     status_line_keys_on(&r->line);
     do {
@@ -812,7 +826,8 @@ int cmd_train(int argc, char **argv)
     const double whole = OPTION_WHOLE_MAX;
     struct option_def options[] = {
         OPT_GROUP("What"),
-        OPT_TEXT("data", "DATA", &f.data, "text, .gz, .jsonl ({\"text\": ...}), a directory of those, or .bin token shards"),
+        OPT_TEXT("data", "DATA", &f.data,
+                 "text, .gz, .jsonl ({\"text\": ...}), a directory of those, or .bin token shards"),
         OPT_TEXT("tokenizer", "byte|char|PATH", &f.tokenizer,
                  "bytes (the default), the characters of the data, or a tokenizer.json"),
         OPT_TEXT("out", "RUN", &f.out, "directory to make for the run"),
@@ -830,7 +845,8 @@ int cmd_train(int argc, char **argv)
         OPT_GROUP("Optimizer"),
         OPT_CHOICE("optimizer", &f.optimizer, optimizers, "decoupled weight decay (Loshchilov and Hutter)"),
         OPT_REAL("lr", &s->schedule.lr, 0, 1000, "highest learning rate"),
-        OPT_REAL("min-lr", &s->schedule.min_lr, 0, 1000, "the last step's; without it the same part of --lr as the preset's"),
+        OPT_REAL("min-lr", &s->schedule.min_lr, 0, 1000,
+                 "the last step's; without it the same part of --lr as the preset's"),
         OPT_U64("warmup-steps", &s->schedule.warmup_steps, 0, whole, "steps until the highest rate"),
         OPT_CHOICE("schedule", &f.s.schedule, schedule_choices, "after the warm-up"),
         OPT_REAL("weight-decay", &s->weight_decay, 0, 1e6, "on matrices and embeddings, not on biases and norms"),
@@ -839,7 +855,8 @@ int cmd_train(int argc, char **argv)
         OPT_REAL("grad-clip", &s->grad_clip, 0, 1e30, "largest norm of the gradient; 0 = off"),
         OPT_GROUP("On the way"),
         OPT_U64("eval-every", &s->eval_every, 0, whole, "steps between evaluations; 0 = only at the end"),
-        OPT_U64("eval-batches", &s->eval_batches, 0, whole, "micro-batches in an evaluation; 0 = all of the validation part"),
+        OPT_U64("eval-batches", &s->eval_batches, 0, whole,
+                "micro-batches in an evaluation; 0 = all of the validation part"),
         OPT_U64("save-every", &s->save_every, 0, whole, "steps between checkpoints; 0 = only at the end"),
         OPT_U64("keep", &s->keep, 2, whole, "checkpoints to keep, the newest ones"),
         OPT_U64("sample-every", &s->sample_every, 0, whole, "steps between samples; 0 = only at the end"),

@@ -135,7 +135,8 @@ struct tokenizer *dataset_tokenizer(const char *name, const char *data, const st
     if (strcmp(name, "char") == 0)
         return tokenizer_of_characters(data, progress, err);
     if (!file_exists(name)) {
-        error_set(err, STATUS_IO, "--tokenizer %s: no such file; it is byte, char, or the path of a tokenizer.json", name);
+        error_set(err, STATUS_IO, "--tokenizer %s: no such file; it is byte, char, or the path of a tokenizer.json",
+                  name);
         return NULL;
     }
     return tokenizer_load(name, err);

@@ -72,7 +72,7 @@ bool option_given(const struct option_def *options, const char *name)
     for (const struct option_def *o = options; !is_last(o); o++)
         if (o->name && strcmp(o->name, name) == 0)
             return o->given;
-    CHECK(!"no such option");
+    CHECK(0 && "no such option");
     return false;
 }
 
@@ -225,7 +225,7 @@ static int set_value(struct option_def *o, const struct option_usage *usage, con
     case OPTION_GROUP:
         break;
     }
-    CHECK(!"an option without a value was given one");
+    CHECK(0 && "an option without a value was given one");
     return EXIT_CODE_USAGE;
 }
 

@@ -3,8 +3,8 @@
  *
  * An array of `struct option_def` says a flag's name, its kind, its range, where its value goes and what it means; one
  * function fills the variables, one prints the help.  A flag is written --name VALUE or --name=VALUE; "--" ends the
- * flags.  Parsing the same words twice is fine and useful: the first pass tells the preset, then the preset's values are
- * set, and the second pass lays the flags over them.
+ * flags.  Parsing the same words twice is fine and useful: the first pass tells the preset, then the preset's values
+ * are set, and the second pass lays the flags over them.
  */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H
@@ -35,6 +35,7 @@ struct option_def {
     bool given;        /* set by options_parse */
 };
 
+/* clang-format off: one row, one brace */
 #define OPT_GROUP(text) {.kind = OPTION_GROUP, .help = (text)}
 #define OPT_FLAG(flag, var, text) {.kind = OPTION_FLAG, .name = (flag), .value = (bool *){(var)}, .help = (text)}
 #define OPT_TEXT(flag, arg, var, text)                                                                                 \
@@ -54,6 +55,7 @@ struct option_def {
 #define OPT_CHOICE(flag, var, list, text)                                                                              \
     {.kind = OPTION_CHOICE, .name = (flag), .value = (const char **){(var)}, .choices = (list), .help = (text)}
 #define OPT_END {.name = NULL}
+/* clang-format on */
 
 /* The largest whole number a flag takes where nothing smaller applies: exact in a double. */
 #define OPTION_WHOLE_MAX 9007199254740992.0

@@ -46,8 +46,11 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
 {
     struct train_settings *s = &flags->settings;
     const struct train_settings *base = &flags->base;
-    if (has(options, "vocab-size"))
+    if (has(options, "vocab-size")) {
         s->model.vocab_size = flags->vocab_size;
+        if ((int64_t)s->model.eos_token_id >= (int64_t)flags->vocab_size) /* a preset's, of another vocabulary */
+            s->model.bos_token_id = s->model.eos_token_id = -1;
+    }
     if (has(options, "n-embd"))
         s->model.n_inner = 4 * s->model.n_embd;
     if (has(options, "dropout"))
@@ -65,8 +68,9 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
                                                                : largest_divisor(s->batch_size, base->micro_batch);
     if (has(options, "micro-batch") && !has(options, "batch-size") && s->micro_batch > 0 &&
         s->batch_size % s->micro_batch != 0)
-        return error_set(err, STATUS_CONFIG, "--micro-batch %zu does not divide the batch size, %zu; give --batch-size too",
-                         s->micro_batch, s->batch_size);
+        return error_set(err, STATUS_CONFIG,
+                         "--micro-batch %zu does not divide the batch size, %zu; give --batch-size too", s->micro_batch,
+                         s->batch_size);
     if (has(options, "seq-len") && !flags->config && s->seq_len > s->model.n_positions)
         s->model.n_positions = s->seq_len;
     return STATUS_OK;

@@ -25,8 +25,8 @@ enum status loaded_model_open(struct loaded_model *loaded, const char *path, str
     else if (holds(path, "run.json", &inner) || holds(path, "checkpoints", &inner))
         status = checkpoint_find_latest(path, &loaded->directory, &loaded->warning, err);
     else
-        status = error_set(err, STATUS_FORMAT, "%s is neither a model directory (no config.json) nor a run (no run.json)",
-                           path);
+        status = error_set(err, STATUS_FORMAT,
+                           "%s is neither a model directory (no config.json) nor a run (no run.json)", path);
     if (status == STATUS_OK && loaded->directory.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for a path");
     if (status == STATUS_OK && !(loaded->model = model_load(loaded->directory.data, err)))

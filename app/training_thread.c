@@ -94,7 +94,8 @@ static void record_step(struct training_thread *t, struct metrics_step *line)
     double tokens = (double)(s->batch_size * s->seq_len);
     t->result.step_seconds += seconds;
     t->result.tokens += s->batch_size * s->seq_len;
-    t->seconds_per_step = t->seconds_per_step > 0 ? t->seconds_per_step + 0.05 * (seconds - t->seconds_per_step) : seconds;
+    t->seconds_per_step =
+        t->seconds_per_step > 0 ? t->seconds_per_step + 0.05 * (seconds - t->seconds_per_step) : seconds;
 
     *line = (struct metrics_step){
         .step = training_step(job->training),

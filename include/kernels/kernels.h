@@ -19,14 +19,15 @@
 #include <stdint.h>
 
 /* C [m,n] = (add +) (init + A [m,k] · B [k,n]), the sum over k in order, by fused multiply-add, starting at init.
- * B is packed (pack_f32) in panels of nr columns: element (p,j) at b[j/nr * b_panel + p*nr + j%nr], the last panel
- * padded to nr with anything finite.  Strides in floats.  C must not overlap A or B; init and add may be C. */
+ * B goes in panels of nr columns: element (p,j) at b[j/nr * b_panel + p*b_row + j%nr].  Packed by pack_f32 it has b_row = nr and
+ * b_panel = k*nr; a plain row-major matrix has b_panel = nr and its own b_row.  Nothing beyond column n-1 is read.
+ * Strides in floats.  C must not overlap A or B; init and add may be C. */
 struct gemm {
     size_t m, n, k;
     const float *a;
     ptrdiff_t a_row, a_col; /* element (i,p) at a[i*a_row + p*a_col] */
     const float *b;
-    size_t b_panel;
+    size_t b_panel, b_row;
     const float *init;      /* NULL: 0; init_row 0: one row for all (a bias) */
     ptrdiff_t init_row;
     const float *add;       /* NULL: nothing */

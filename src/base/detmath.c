@@ -66,11 +66,18 @@ double det_cospi(double x)
         x = 1 - x;
         sign = -1;
     }
-    const double t = x * 3.14159265358979323846, z = t * t;
-    double p = 1; /* Taylor to t^24, nested: 1 - z/(1*2) (1 - z/(3*4) (…)) */
-    for (int i = 24; i >= 2; i -= 2)
+    const double pi = 3.14159265358979323846;
+    double p = 1;
+    if (x <= 0.25) {
+        const double z = x * pi * (x * pi); /* Taylor to t^20, nested: 1 - z/(1*2) (1 - z/(3*4) (…)) */
+        for (int i = 20; i >= 2; i -= 2)
+            p = 1 - p * z / ((i - 1) * (double)i);
+        return sign * p;
+    }
+    const double t = (0.5 - x) * pi, z = t * t; /* near its zero as a sine, so that it stays accurate there */
+    for (int i = 21; i >= 3; i -= 2)
         p = 1 - p * z / ((i - 1) * (double)i);
-    return sign * p;
+    return sign * t * p;
 }
 
 double det_powi(double x, unsigned long long n)

@@ -247,8 +247,8 @@ static enum status make_header(const struct tensor_view *tensors, size_t n, stru
     for (size_t i = 0; i < n && st == STATUS_OK; i++) {
         const struct tensor_view *view = &tensors[i];
         uint64_t bytes, end;
-        if (strcmp(view->dtype, "F32") != 0)
-            st = error_set(err, STATUS_MISUSE, "tensor \"%s\": we write F32, not %s", view->name, view->dtype);
+        if (strcmp(view->dtype, "F32") != 0 && strcmp(view->dtype, "I32") != 0)
+            st = error_set(err, STATUS_MISUSE, "tensor \"%s\": we write F32 and I32, not %s", view->name, view->dtype);
         else if (view->rank > TENSOR_MAX_RANK || !view_bytes(view, &bytes) || bytes != view->size_bytes ||
                  __builtin_add_overflow(begin, bytes, &end) || end > INT64_MAX)
             st = error_set(err, STATUS_MISUSE, "tensor \"%s\": its shape does not make its size", view->name);

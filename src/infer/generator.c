@@ -134,8 +134,8 @@ enum status generator_next(struct generator *g, const struct sampling *sampling,
     g->packed = true;
     for (size_t i = 0; i < vocab; i++)
         if (!isfinite(g->logits[i]))
-            return error_set(err, STATUS_NONFINITE, "the model's logit for token %zu is not finite; its weights are damaged",
-                             i);
+            return error_set(err, STATUS_NONFINITE,
+                             "the model's logit for token %zu is not finite; its weights are damaged", i);
     struct rng_block block = philox4x32(rng_key(sampling->seed, RNG_SAMPLE, 0, 0), 0, g->position);
     *token = sample_token(g->logits, vocab, sampling, rng_uniform(&block, 0), g->scratch);
     append(g, *token);

@@ -19,7 +19,8 @@ enum status sampling_check(const struct sampling *sampling, struct error *err)
         return error_set(err, STATUS_CONFIG, "the temperature is %g; it must be 0 (greedy) or more, at most 1e6",
                          sampling->temperature);
     if (!(sampling->top_p > 0 && sampling->top_p <= 1))
-        return error_set(err, STATUS_CONFIG, "top-p is %g; it must be above 0 and at most 1 (1 = off)", sampling->top_p);
+        return error_set(err, STATUS_CONFIG, "top-p is %g; it must be above 0 and at most 1 (1 = off)",
+                         sampling->top_p);
     return STATUS_OK;
 }
 

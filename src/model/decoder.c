@@ -229,6 +229,11 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t ba
     } else if (arena_init(&d->packed_memory, plan.packed_bytes, err) == STATUS_OK &&
                arena_init(&d->activation_memory, plan.activation_bytes, err) == STATUS_OK &&
                arena_init(&d->shared_memory, plan.shared_bytes, err) == STATUS_OK) {
+        if (use == DECODER_TRAIN) { /* the memory comes now or not at all, not in the middle of a run */
+            arena_touch(&d->packed_memory);
+            arena_touch(&d->activation_memory);
+            arena_touch(&d->shared_memory);
+        }
         struct taker packed = {&d->packed_memory, 0}, acts = {&d->activation_memory, 0}, shared = {&d->shared_memory, 0};
         lay_out_packed(d, &packed);
         lay_out_acts(d, &acts);

@@ -59,6 +59,7 @@ static void product(const struct kernels *kn, float *c, size_t c_row, const floa
                                 .a_col = (ptrdiff_t)a_col,
                                 .b = b,
                                 .b_panel = b_rows * kn->nr,
+                                .b_row = kn->nr,
                                 .init = go_on ? c : NULL,
                                 .init_row = (ptrdiff_t)c_row,
                                 .c = c,

@@ -4,8 +4,9 @@
  * Rows through a matrix: the row block is the caller's (it is in L2 already); panels of B stream past it.  The sum
  * over k may be cut into blocks of DEPTH: the chain goes on from what was stored, so the bits stay the same.  Not
  * when add is y, which a partial sum would overwrite.
- * Gradient of a matrix: tiles of at most TILE_IN x TILE_OUT are the units members own; rows come in blocks of ROWS, both
- * operands copied into scratch so that the inner loop walks contiguous memory, partial sums in a tile that stays in L2.
+ * Gradient of a matrix: tiles of at most TILE_IN x TILE_OUT are the units members own; rows come in blocks of ROWS, partial
+ * sums in a tile that stays in L2.  An operand whose rows lie further apart than NEAR_ROWS floats, so that every row is
+ * another page, is copied into scratch first; nearer ones are walked where they lie.
  * What bounds it beside the FMAs is reading x and dy from L3, out/TILE_OUT and in/TILE_IN times; narrow matrices get
  * half-wide tiles all the same, or there would be too few to share out evenly.
  */
@@ -16,7 +17,7 @@
 
 #include <string.h>
 
-enum { TILE_IN = 192, TILE_OUT = 128, SMALL_OUT = 512, ROWS = 256, DEPTH = 3072 };
+enum { TILE_IN = 192, TILE_OUT = 128, SMALL_OUT = 512, ROWS = 256, DEPTH = 3072, NEAR_ROWS = 640 };
 
 static size_t ceil_div(size_t a, size_t b)
 {
@@ -61,6 +62,7 @@ static void product(struct sphere *me, float *y, size_t y_stride, const float *x
         struct gemm g = {.m = rows, .n = end - begin, .k = k, .a = x + k0, .a_row = (ptrdiff_t)x_stride, .a_col = 1};
         g.b = b->data + begin * b->k + k0 * kn->nr;
         g.b_panel = b->k * kn->nr;
+        g.b_row = kn->nr;
         g.c = y + begin;
         g.c_row = (ptrdiff_t)y_stride;
         if (k0 > 0) {
@@ -139,10 +141,22 @@ static void grad_tile(const struct kernels *kn, const struct weight_grad *g, siz
     for (size_t r0 = 0; r0 < g->rows; r0 += ROWS) {
         const size_t k = g->rows - r0 < ROWS ? g->rows - r0 : ROWS;
         const bool first = r0 == 0, last = r0 + k == g->rows;
-        copy_block(xs, g->x + r0 * g->x_stride + i0, g->x_stride, k, m);
-        kn->pack_f32(dys, g->dy + r0 * g->dy_stride + j0, (ptrdiff_t)g->dy_stride, 1, k, n);
-        struct gemm p = {.m = m, .n = n, .k = k, .a = xs, .a_row = 1, .a_col = (ptrdiff_t)m, .b = dys};
-        p.b_panel = k * kn->nr;
+        const float *x = g->x + r0 * g->x_stride + i0, *dy = g->dy + r0 * g->dy_stride + j0;
+        struct gemm p = {.m = m, .n = n, .k = k, .a = x, .a_row = 1, .a_col = (ptrdiff_t)g->x_stride};
+        if (g->x_stride > NEAR_ROWS) {
+            copy_block(xs, x, g->x_stride, k, m);
+            p.a = xs;
+            p.a_col = (ptrdiff_t)m;
+        }
+        p.b = dy;
+        p.b_panel = kn->nr;
+        p.b_row = g->dy_stride;
+        if (g->dy_stride > NEAR_ROWS) {
+            kn->pack_f32(dys, dy, (ptrdiff_t)g->dy_stride, 1, k, n);
+            p.b = dys;
+            p.b_panel = k * kn->nr;
+            p.b_row = kn->nr;
+        }
         p.c = last ? dw : sum;
         p.c_row = last ? (ptrdiff_t)g->out : TILE_OUT;
         if (!first) {

@@ -81,8 +81,8 @@ static enum status write_json(json_t *object, const char *directory, const char 
                               struct error *err)
 {
     struct buffer text = {0}, path = {0};
-    enum status st = object ? json_write(object, true, &text, err)
-                            : error_set(err, STATUS_NOMEM, "out of memory for %s", name);
+    enum status st =
+        object ? json_write(object, true, &text, err) : error_set(err, STATUS_NOMEM, "out of memory for %s", name);
     if (st == STATUS_OK) {
         path_join(&path, directory, name);
         struct file_writer *writer = file_writer_open(text_of(&path), err);
@@ -145,11 +145,11 @@ static enum status verify_file(const char *directory, const json_t *entry, const
     path_join(&path, directory, name);
     st = file_crc32(text_of(&path), &size, &crc, err);
     if (st == STATUS_OK && size != want_size)
-        st = error_set(err, STATUS_FORMAT, "%s is %" PRIu64 " bytes long, the manifest says %" PRIu64, text_of(&path), size,
-                       want_size);
+        st = error_set(err, STATUS_FORMAT, "%s is %" PRIu64 " bytes long, the manifest says %" PRIu64, text_of(&path),
+                       size, want_size);
     if (st == STATUS_OK && crc != want_crc)
-        st = error_set(err, STATUS_FORMAT, "%s has checksum %08" PRIx32 ", the manifest says %08" PRIx32, text_of(&path),
-                       crc, want_crc);
+        st = error_set(err, STATUS_FORMAT, "%s has checksum %08" PRIx32 ", the manifest says %08" PRIx32,
+                       text_of(&path), crc, want_crc);
     buffer_release(&path);
     return st;
 }
@@ -181,8 +181,8 @@ static enum status verify(const char *directory, uint64_t step, struct error *er
     if (st == STATUS_OK)
         st = json_get_u64(manifest, "format", true, INT64_MAX, &format, text_of(&path), err);
     if (st == STATUS_OK && format != FORMAT)
-        st = error_set(err, STATUS_FORMAT, "%s: \"format\" is %" PRIu64 ", this program reads %d", text_of(&path), format,
-                       (int)FORMAT);
+        st = error_set(err, STATUS_FORMAT, "%s: \"format\" is %" PRIu64 ", this program reads %d", text_of(&path),
+                       format, (int)FORMAT);
     if (st == STATUS_OK)
         st = json_get_u64(manifest, "step", true, INT64_MAX, &stored_step, text_of(&path), err);
     if (st == STATUS_OK && stored_step != step)
@@ -190,7 +190,8 @@ static enum status verify(const char *directory, uint64_t step, struct error *er
                        stored_step, step);
     const json_t *files = json_object_get(manifest, "files");
     if (st == STATUS_OK && (!json_is_array(files) || json_array_size(files) > MAX_FILES))
-        st = error_set(err, STATUS_FORMAT, "%s: \"files\" must be an array of at most %d", text_of(&path), (int)MAX_FILES);
+        st = error_set(err, STATUS_FORMAT, "%s: \"files\" must be an array of at most %d", text_of(&path),
+                       (int)MAX_FILES);
     for (size_t i = 0; i < sizeof wanted_files / sizeof *wanted_files && st == STATUS_OK; i++)
         if (!listed(files, wanted_files[i]))
             st = error_set(err, STATUS_FORMAT, "%s: %s is not listed", text_of(&path), wanted_files[i]);
@@ -349,8 +350,8 @@ static void remove_stale(const char *checkpoints)
 
 /* ---- saving ---- */
 
-static enum status check_space(const struct training *t, const char *checkpoints,
-                               const struct checkpoint_extra *extras, size_t num_extras, struct error *err)
+static enum status check_space(const struct training *t, const char *checkpoints, const struct checkpoint_extra *extras,
+                               size_t num_extras, struct error *err)
 {
     uint64_t need = t->memory.checkpoint_bytes, have;
     for (size_t i = 0; i < num_extras; i++)
@@ -358,8 +359,9 @@ static enum status check_space(const struct training *t, const char *checkpoints
     enum status st = file_free_space(checkpoints, &have, err);
     if (st == STATUS_OK && have < need) {
         struct human a, b;
-        st = error_set(err, STATUS_IO, "the checkpoint of step %" PRIu64 " needs %s on the disk of %s, where %s are free",
-                       t->step, human_bytes(&a, need), checkpoints, human_bytes(&b, have));
+        st = error_set(err, STATUS_IO,
+                       "the checkpoint of step %" PRIu64 " needs %s on the disk of %s, where %s are free", t->step,
+                       human_bytes(&a, need), checkpoints, human_bytes(&b, have));
     }
     return st;
 }
@@ -407,8 +409,8 @@ static enum status write_files(const struct training *t, const char *directory, 
     if (st == STATUS_OK)
         st = write_json(trainer_json(t, settings_hash), directory, trainer_file, m, err);
     if (st == STATUS_OK && m->overflow)
-        st = error_set(err, STATUS_MISUSE, "%s: more than %d files, or a name over %d bytes", directory,
-                       (int)MAX_FILES, (int)MAX_NAME - 1);
+        st = error_set(err, STATUS_MISUSE, "%s: more than %d files, or a name over %d bytes", directory, (int)MAX_FILES,
+                       (int)MAX_NAME - 1);
     if (st == STATUS_OK)
         st = write_json(manifest_json(m, t->step), directory, manifest_file, NULL, err);
     mem_free(m);
@@ -580,7 +582,8 @@ static enum status find(struct training *t, const char *run_directory, uint32_t 
         if (i + 1 == n) {
             char last[512];
             snprintf(last, sizeof last, "%.500s", err->text);
-            st = error_set(err, st, "none of the checkpoints in %s is whole; of the oldest, %s", text_of(&checkpoints), last);
+            st = error_set(err, st, "none of the checkpoints in %s is whole; of the oldest, %s", text_of(&checkpoints),
+                           last);
         }
     }
     mem_free(steps);

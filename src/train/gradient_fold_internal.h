@@ -18,7 +18,7 @@ enum { GRADIENT_FOLD_FANOUT = 12, GRADIENT_FOLD_MAX_HEIGHT = 18 }; /* 12^18 > 2^
 
 struct gradient_fold {
     float *buffer[GRADIENT_FOLD_MAX_HEIGHT];
-    int height;     /* buffers in use */
+    int height; /* buffers in use */
     size_t leaves;
 };
 

@@ -45,8 +45,9 @@ static enum status lock(struct run_directory *run, struct error *err)
         holder[n > 0 ? n : 0] = 0;
         holder[strspn(holder, "0123456789")] = 0;
         if (errno == EWOULDBLOCK)
-            st = error_set(err, STATUS_IO, "another process%s%s uses the run directory %s; wait for it or stop it first",
-                           *holder ? ", " : "", holder, run->path);
+            st =
+                error_set(err, STATUS_IO, "another process%s%s uses the run directory %s; wait for it or stop it first",
+                          *holder ? ", " : "", holder, run->path);
         else
             st = error_set(err, STATUS_IO, "cannot lock %s: %s", text_of(&path), strerror(errno));
         close(run->lock_fd);
@@ -145,9 +146,10 @@ enum status run_directory_check_space(const struct run_directory *run, uint64_t 
     enum status st = file_free_space(run->path, &have, err);
     if (st == STATUS_OK && have < need) {
         struct human a, b, c;
-        st = error_set(err, STATUS_IO,
-                       "the disk of %s is too full: the run needs %s (two checkpoints of %s, and metrics) and %s are free",
-                       run->path, human_bytes(&a, need), human_bytes(&b, checkpoint_bytes), human_bytes(&c, have));
+        st = error_set(
+            err, STATUS_IO,
+            "the disk of %s is too full: the run needs %s (two checkpoints of %s, and metrics) and %s are free",
+            run->path, human_bytes(&a, need), human_bytes(&b, checkpoint_bytes), human_bytes(&c, have));
     }
     return st;
 }
@@ -157,9 +159,9 @@ static enum status replace_json(const struct run_directory *run, const char *nam
 {
     struct buffer path = {0}, text = {0};
     path_join(&path, run->path, name);
-    enum status st = object ? json_write(object, true, &text, err)
-                            : error_set(err, STATUS_NOMEM, "out of memory for %s, or a text in it is not UTF-8",
-                                        text_of(&path));
+    enum status st =
+        object ? json_write(object, true, &text, err)
+               : error_set(err, STATUS_NOMEM, "out of memory for %s, or a text in it is not UTF-8", text_of(&path));
     if (st == STATUS_OK)
         st = file_replace(text_of(&path), text.data, text.len, err);
     json_decref(object);
@@ -185,20 +187,19 @@ enum status run_directory_write_info(struct run_directory *run, struct run_info 
     snprintf(info->isa, sizeof info->isa, "%s", isa_name(isa));
     snprintf(info->dtype, sizeof info->dtype, "f32");
     uint32_t hash = train_settings_hash(&info->settings, info->data_crc32, info->tokenizer_crc32);
-    return replace_json(
-        run, "run.json",
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:{s:s, s:o, s:s}, s:{s:s, s:o}, s:s, s:o}", "format",
-                  (int)FORMAT, "version", info->version, "isa", info->isa, "dtype", info->dtype, "backend",
-                  info->backend, "threads", info->threads, "seed", (json_int_t)info->settings.seed, "settings_hash",
-                  crc_json(hash), "data", "path", info->data_path, "crc32", crc_json(info->data_crc32), "tokens_file",
-                  info->tokens_file, "tokenizer", "kind", info->tokenizer_kind, "crc32",
-                  crc_json(info->tokenizer_crc32), "init", info->init_directory, "settings",
-                  train_settings_json(&info->settings)),
-        err);
+    return replace_json(run, "run.json",
+                        json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:{s:s, s:o, s:s}, s:{s:s, s:o}, s:s, s:o}",
+                                  "format", (int)FORMAT, "version", info->version, "isa", info->isa, "dtype",
+                                  info->dtype, "backend", info->backend, "threads", info->threads, "seed",
+                                  (json_int_t)info->settings.seed, "settings_hash", crc_json(hash), "data", "path",
+                                  info->data_path, "crc32", crc_json(info->data_crc32), "tokens_file",
+                                  info->tokens_file, "tokenizer", "kind", info->tokenizer_kind, "crc32",
+                                  crc_json(info->tokenizer_crc32), "init", info->init_directory, "settings",
+                                  train_settings_json(&info->settings)),
+                        err);
 }
 
-enum status run_directory_write_stats(struct run_directory *run, const struct stats_report *report,
-                                      struct error *err)
+enum status run_directory_write_stats(struct run_directory *run, const struct stats_report *report, struct error *err)
 {
     return replace_json(run, "stats.json", stats_report_json(report), err);
 }

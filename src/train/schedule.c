@@ -24,7 +24,8 @@ enum status schedule_parse(const char *name, enum schedule_kind *out, struct err
             *out = (enum schedule_kind)i;
             return STATUS_OK;
         }
-    return error_set(err, STATUS_CONFIG, "there is no schedule \"%s\"; there are cosine, linear, constant and wsd", name);
+    return error_set(err, STATUS_CONFIG, "there is no schedule \"%s\"; there are cosine, linear, constant and wsd",
+                     name);
 }
 
 /* From `from` at progress 0 to `to` at 1. */

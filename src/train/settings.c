@@ -77,9 +77,9 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
     case SIZE:
         return *(const size_t *)at(s, f);
     case TOKEN:
-        return (uint64_t)(int64_t)*(const int32_t *)at(s, f);
+        return (uint64_t)(int64_t) * (const int32_t *)at(s, f);
     case SCHEDULE:
-        return (uint64_t)*(const enum schedule_kind *)at(s, f);
+        return (uint64_t) * (const enum schedule_kind *)at(s, f);
     default:
         return *(const uint64_t *)at(s, f);
     }
@@ -233,7 +233,7 @@ static enum status read_field(struct train_settings *out, const struct field *f,
         return st;
     }
     }
-    CHECK(!"a field of no kind");
+    CHECK(false); /* a field of no kind */
     return STATUS_MISUSE;
 }
 

@@ -186,13 +186,20 @@ static enum status read_sphere(const json_t *object, int id, int num_spheres, st
         const char *key;
         uint64_t *to;
     } counts[] = {
-        {"sequences", &out->sequences},   {"tokens", &out->tokens},   {"flops", &out->flops},
-        {"compute_ns", &out->compute_ns}, {"wait_ns", &out->wait_ns}, {"barriers", &out->barriers},
+        {"sequences", &out->sequences},
+        {"tokens", &out->tokens},
+        {"flops", &out->flops},
+        {"compute_ns", &out->compute_ns},
+        {"wait_ns", &out->wait_ns},
+        {"barriers", &out->barriers},
         {"scratch_peak_bytes", &out->scratch_peak_bytes},
     };
-    *out = (struct sphere_stats){.id = id, .level = sphere_level(id), .parent = sphere_parent(id),
+    *out = (struct sphere_stats){.id = id,
+                                 .level = sphere_level(id),
+                                 .parent = sphere_parent(id),
                                  .first_child = sphere_first_child(id),
-                                 .num_children = sphere_num_children(id, num_spheres), .group = sphere_group(id)};
+                                 .num_children = sphere_num_children(id, num_spheres),
+                                 .group = sphere_group(id)};
     int stored;
     enum status st = get_int(object, "id", id, id, &stored, where, err);
     if (st == STATUS_OK)

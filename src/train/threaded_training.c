@@ -383,9 +383,9 @@ void threaded_training_on_step(struct threaded_training *s, training_step_fn *fn
 
 struct evaluation {
     struct threaded_training *system;
-    uint64_t leaves;       /* whole ones */
-    size_t rest;           /* windows of one more leaf, < micro_batch */
-    double loss;           /* sum over tokens */
+    uint64_t leaves; /* whole ones */
+    size_t rest;     /* windows of one more leaf, < micro_batch */
+    double loss;     /* sum over tokens */
 };
 
 /* Loss of micro_batch windows, the first `fresh` of them new ones from `window`, the others that of the last. */
@@ -506,7 +506,9 @@ enum status threaded_training_get_sphere_stats(struct threaded_training *s, int 
 enum status threaded_training_report(const struct threaded_training *s, struct stats_report *out, struct error *err)
 {
     int n = team_size(s->team);
-    *out = (struct stats_report){.num_spheres = n, .width = s->width, .step = s->training->step,
+    *out = (struct stats_report){.num_spheres = n,
+                                 .width = s->width,
+                                 .step = s->training->step,
                                  .tokens = s->training->tokens,
                                  .seconds = (double)(clock_now_ns() - s->start_ns) * 1e-9};
     snprintf(out->backend, sizeof out->backend, "%s", team_backend_name(team_backend(s->team)));

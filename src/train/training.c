@@ -182,8 +182,8 @@ static struct training *create(const struct train_settings *settings, struct err
     t->model = model_new(&settings->model, err);
     if (!t->model)
         goto fail;
-    struct decoder_memory plan = decoder_plan(&settings->model, DECODER_TRAIN, settings->micro_batch,
-                                              settings->seq_len);
+    struct decoder_memory plan =
+        decoder_plan(&settings->model, DECODER_TRAIN, settings->micro_batch, settings->seq_len);
     t->sphere_scratch_bytes = plan.sphere_scratch_bytes;
     t->max_width = plan.max_width;
     t->decoder = decoder_new(t->model, DECODER_TRAIN, settings->micro_batch, settings->seq_len, err);
@@ -231,9 +231,12 @@ static enum status compare_models(const struct model_config *have, const struct 
         const char *name;
         size_t have, want;
     } sizes[] = {
-        {"vocab_size", have->vocab_size, want->vocab_size}, {"n_positions", have->n_positions, want->n_positions},
-        {"n_embd", have->n_embd, want->n_embd},             {"n_layer", have->n_layer, want->n_layer},
-        {"n_head", have->n_head, want->n_head},             {"n_inner", have->n_inner, want->n_inner},
+        {"vocab_size", have->vocab_size, want->vocab_size},
+        {"n_positions", have->n_positions, want->n_positions},
+        {"n_embd", have->n_embd, want->n_embd},
+        {"n_layer", have->n_layer, want->n_layer},
+        {"n_head", have->n_head, want->n_head},
+        {"n_inner", have->n_inner, want->n_inner},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].have != sizes[i].want)

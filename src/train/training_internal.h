@@ -31,11 +31,11 @@ struct training {
     float *exp_avg, *exp_avg_sq; /* [model_size] */
     double *block_sumsq;         /* [blocks] */
     size_t blocks;
-    double *leaf_loss;           /* [leaves] */
+    double *leaf_loss;                 /* [leaves] */
     int32_t *val_inputs, *val_targets; /* [micro_batch,T] */
 
     uint64_t step, tokens;
-    uint64_t sample;             /* place in the data: first sample of the next step */
+    uint64_t sample; /* place in the data: first sample of the next step */
     uint64_t epoch;
     double last_loss, last_grad_norm, last_lr;
 };

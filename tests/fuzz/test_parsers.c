@@ -234,7 +234,7 @@ static void all_seeds(void)
 {
     struct error err = {0};
     struct buffer text = {0}, path = {0};
-    put("seed", NULL, 0); /* makes the directory */
+    put("seed", (const uint8_t *)"", 0); /* makes the directory */
     path_join(&path, directory, "seed");
 
     const float x[7] = {1, 2, 3, 4, 5, 6, 7};

@@ -70,7 +70,7 @@ static void within(const char *what, const struct kernels *k, size_t i, double g
 
 struct gemm_case {
     size_t m, n, k;
-    bool transposed, init, add;
+    bool transposed, init, add, plain; /* plain: B as it lies, row-major */
 };
 
 static void gemm_once(const struct kernels *kn, const struct gemm_case *c, float *out /* [m,n] */)
@@ -86,8 +86,9 @@ static void gemm_once(const struct kernels *kn, const struct gemm_case *c, float
                                 .a = a,
                                 .a_row = (ptrdiff_t)(c->transposed ? 1 : k),
                                 .a_col = (ptrdiff_t)(c->transposed ? m : 1),
-                                .b = packed,
-                                .b_panel = k * kn->nr,
+                                .b = c->plain ? b : packed,
+                                .b_panel = c->plain ? kn->nr : k * kn->nr,
+                                .b_row = c->plain ? n : kn->nr,
                                 .init = c->init ? init : NULL,
                                 .add = c->add ? add : NULL,
                                 .add_row = (ptrdiff_t)n,
@@ -125,7 +126,8 @@ START_TEST(test_gemm)
                                     .k = sizes[r.word[2] % N],
                                     .transposed = r.word[3] & 1,
                                     .init = r.word[3] & 2,
-                                    .add = r.word[3] & 4};
+                                    .add = r.word[3] & 4,
+                                    .plain = (r.word[3] & 9) == 8};
         float *want = malloc(c.m * c.n * sizeof *want), *got = malloc(c.m * c.n * sizeof *got);
         gemm_once(kernels_of(ISA_PORTABLE), &c, want);
         EACH_ISA(kn) {
@@ -146,7 +148,7 @@ START_TEST(test_gemm_goes_on)
         float *p = malloc((n + kn->nr) * k * sizeof *p), *whole = malloc(m * n * sizeof *p), *parts = malloc(m * n * sizeof *p);
         kn->pack_f32(p, b, (ptrdiff_t)n, 1, k, n);
         struct gemm g = {.m = m, .n = n, .k = k, .a = a, .a_row = (ptrdiff_t)k, .a_col = 1, .b = p, .b_panel = k * kn->nr,
-                         .c = whole, .c_row = (ptrdiff_t)n};
+                         .b_row = kn->nr, .c = whole, .c_row = (ptrdiff_t)n};
         kn->gemm_f32(&g);
         g.c = parts;
         g.k = cut;
@@ -174,7 +176,8 @@ START_TEST(test_special_values)
             b[i] = 1;
         kn->pack_f32(packed, b, 1, 1, 1, 1);
         kn->gemm_f32(&(struct gemm){
-            .m = 4, .n = 1, .k = 1, .a = a, .a_row = 1, .a_col = 1, .b = packed, .b_panel = kn->nr, .c = c, .c_row = 1});
+            .m = 4, .n = 1, .k = 1, .a = a, .a_row = 1, .a_col = 1, .b = packed, .b_panel = kn->nr, .b_row = kn->nr, .c = c,
+            .c_row = 1});
         ck_assert(c[0] == 1e-40f && isinf(c[1]) && isnan(c[2]) && c[3] == -1.5f);
         float x[20] = {[3] = NAN}, max, sum;
         kn->exp_sum_f32(x, 20, &max, &sum);

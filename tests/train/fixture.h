@@ -39,7 +39,7 @@ struct fixture {
 
 /* Every call that must work, with its sentence when it does not. */
 #define OK_OR_SAY(call, err) ck_assert_msg((call) == STATUS_OK, "%s", (err).text)
-#define MADE_OR_SAY(p, err) ck_assert_msg((p) != NULL, "%s", (err).text)
+#define MADE_OR_SAY(p, err)  ck_assert_msg((p) != NULL, "%s", (err).text)
 
 static inline const char *fixture_path(const struct fixture *f, const char *name)
 {

@@ -96,8 +96,8 @@ START_TEST(what_is_loaded_is_what_was_saved)
     OK_OR_SAY(checkpoint_save(run.training, run_path, HASH, extras, 2, &path, &err), err);
     OK_OR_SAY(checkpoint_find_latest(run_path, &found, NULL, &err), err);
     ck_assert_str_eq(path.data, found.data);
-    static const char *const names[] = {"config.json",        "generation_config.json",     "model.safetensors",
-                                        "tokenizer.json",     "tokenizer_config.json",      "training_state.safetensors",
+    static const char *const names[] = {"config.json",        "generation_config.json", "model.safetensors",
+                                        "tokenizer.json",     "tokenizer_config.json",  "training_state.safetensors",
                                         "trainer_state.json", "manifest.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         ck_assert_msg(file_exists(file_of(4, names[i])), "%s is missing", names[i]);
@@ -224,7 +224,8 @@ START_TEST(names_in_a_manifest_are_plain)
         json_t *manifest = json_read_file(file_of(0, "manifest.json"), 1 << 20, &err);
         MADE_OR_SAY(manifest, err);
         json_t *files = json_object_get(manifest, "files");
-        json_array_append_new(files, json_pack("{s:s, s:i, s:s}", "name", names[i], "size_bytes", 1, "crc32", "00000000"));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:i, s:s}", "name", names[i], "size_bytes", 1, "crc32", "00000000"));
         struct buffer text = {0};
         OK_OR_SAY(json_write(manifest, true, &text, &err), err);
         char saved[600];

@@ -12,7 +12,8 @@ enum { N = 7 };
 static float leaf_value(size_t leaf, size_t i)
 {
     struct rng_block r = philox4x32(rng_key(3, RNG_TEST, 0, 0), leaf, i);
-    return (float)((rng_uniform(&r, 0) - 0.5) * (r.word[3] % 2 ? 1 : 1000)); /* sums that round differently in every order */
+    return (float)((rng_uniform(&r, 0) - 0.5) *
+                   (r.word[3] % 2 ? 1 : 1000)); /* sums that round differently in every order */
 }
 
 /* The definition: a node is the left fold of up to twelve children, each of `size` leaves. */
@@ -53,7 +54,8 @@ static void folded(float out[N], size_t leaves)
     memcpy(out, gradient_fold_result(&fold), sizeof(float) * N);
 }
 
-static const size_t counts[] = {1, 2, 5, 11, 12, 13, 24, 25, 30, 143, 144, 145, 157, 200, 288, 300, 1727, 1728, 1729, 2000};
+static const size_t counts[] = {1,   2,   5,   11,  12,  13,  24,   25,   30,   143,
+                                144, 145, 157, 200, 288, 300, 1727, 1728, 1729, 2000};
 enum { NUM_COUNTS = sizeof counts / sizeof *counts };
 
 START_TEST(fold_is_the_recursive_tree)

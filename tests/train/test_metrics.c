@@ -32,8 +32,14 @@ static void write_steps(struct metrics *m, uint64_t first, uint64_t last)
 {
     struct error err = {0};
     for (uint64_t step = first; step <= last; step++) {
-        struct metrics_step line = {.step = step, .tokens = 100 * step, .loss = 1.0 / (double)step, .lr = 1e-3,
-                                    .grad_norm = 0.1 * (double)step, .tokens_per_s = 5, .wait_share = 0, .elapsed_s = 1};
+        struct metrics_step line = {.step = step,
+                                    .tokens = 100 * step,
+                                    .loss = 1.0 / (double)step,
+                                    .lr = 1e-3,
+                                    .grad_norm = 0.1 * (double)step,
+                                    .tokens_per_s = 5,
+                                    .wait_share = 0,
+                                    .elapsed_s = 1};
         OK_OR_SAY(metrics_write_step(m, &line, &err), err);
         if (step % 5 == 0)
             OK_OR_SAY(metrics_write_val(m, step, 2.0 / 3, 1, &err), err);
@@ -53,8 +59,14 @@ static struct buffer content(void)
 START_TEST(lines_are_json_and_numbers_exact)
 {
     struct metrics *m = open_at(0);
-    struct metrics_step line = {.step = 7, .tokens = 1ull << 40, .loss = 1.0 / 3, .lr = 6e-4, .grad_norm = INFINITY,
-                                .tokens_per_s = 12345, .wait_share = 0.25, .elapsed_s = 0x1.fffffffffffffp-3};
+    struct metrics_step line = {.step = 7,
+                                .tokens = 1ull << 40,
+                                .loss = 1.0 / 3,
+                                .lr = 6e-4,
+                                .grad_norm = INFINITY,
+                                .tokens_per_s = 12345,
+                                .wait_share = 0.25,
+                                .elapsed_s = 0x1.fffffffffffffp-3};
     struct error err = {0};
     OK_OR_SAY(metrics_write_step(m, &line, &err), err);
     OK_OR_SAY(metrics_write_val(m, 7, NAN, 2, &err), err);

@@ -64,8 +64,8 @@ static void expect_same(const struct trace *a, const struct trace *b, const char
 {
     ck_assert_uint_eq(a->steps, b->steps);
     for (uint64_t i = 0; i < a->steps; i++) {
-        ck_assert_msg(memcmp(&a->loss[i], &b->loss[i], sizeof(double)) == 0, "%s: the loss of step %d is %.17g, not %.17g",
-                      what, (int)i + 1, b->loss[i], a->loss[i]);
+        ck_assert_msg(memcmp(&a->loss[i], &b->loss[i], sizeof(double)) == 0,
+                      "%s: the loss of step %d is %.17g, not %.17g", what, (int)i + 1, b->loss[i], a->loss[i]);
         ck_assert_msg(memcmp(&a->grad_norm[i], &b->grad_norm[i], sizeof(double)) == 0,
                       "%s: the gradient norm of step %d is %.17g, not %.17g", what, (int)i + 1, b->grad_norm[i],
                       a->grad_norm[i]);
@@ -91,7 +91,8 @@ START_TEST(any_number_of_spheres_gives_the_same_bits)
             if (!fixture_has_backend(backend) || (fixture_sanitized() && spheres[i] > 64))
                 continue;
             char what[64];
-            snprintf(what, sizeof what, "%zu leaves, %d spheres, %s", leaves[_i], spheres[i], team_backend_name(backend));
+            snprintf(what, sizeof what, "%zu leaves, %d spheres, %s", leaves[_i], spheres[i],
+                     team_backend_name(backend));
             struct trace trace = train(&s, spheres[i], backend);
             expect_same(&serial, &trace, what);
         }

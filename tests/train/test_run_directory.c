@@ -23,9 +23,14 @@ static void teardown(void)
 static struct run_info *some_info(void)
 {
     static struct run_info info;
-    info = (struct run_info){.settings = fixture_settings(5, 2, 30, 0.1f), .threads = 12, .backend = "pthread",
-                             .data_path = "some/text.txt", .data_crc32 = 0xfedcba98, .tokenizer_kind = "char",
-                             .tokenizer_crc32 = 7, .tokens_file = "tokens.bin"};
+    info = (struct run_info){.settings = fixture_settings(5, 2, 30, 0.1f),
+                             .threads = 12,
+                             .backend = "pthread",
+                             .data_path = "some/text.txt",
+                             .data_crc32 = 0xfedcba98,
+                             .tokenizer_kind = "char",
+                             .tokenizer_crc32 = 7,
+                             .tokens_file = "tokens.bin"};
     return &info;
 }
 

@@ -6,15 +6,29 @@
 
 static struct stats_report make(int n)
 {
-    struct stats_report r = {.backend = "pthread", .num_spheres = n, .width = n, .step = 1000, .tokens = 768000,
-                             .seconds = 12.5, .spheres = mem_calloc((size_t)n, sizeof *r.spheres)};
+    struct stats_report r = {.backend = "pthread",
+                             .num_spheres = n,
+                             .width = n,
+                             .step = 1000,
+                             .tokens = 768000,
+                             .seconds = 12.5,
+                             .spheres = mem_calloc((size_t)n, sizeof *r.spheres)};
     ck_assert_ptr_nonnull(r.spheres);
     for (int i = 0; i < n; i++)
-        r.spheres[i] = (struct sphere_stats){
-            .id = i, .level = sphere_level(i), .parent = sphere_parent(i), .first_child = sphere_first_child(i),
-            .num_children = sphere_num_children(i, n), .group = sphere_group(i), .cpu = i % 64,
-            .sequences = 1000 + (uint64_t)i, .tokens = 64000 + (uint64_t)i, .flops = 123456789012ull,
-            .compute_ns = 9000000000ull, .wait_ns = 1000000000ull, .barriers = 5000, .scratch_peak_bytes = 204800};
+        r.spheres[i] = (struct sphere_stats){.id = i,
+                                             .level = sphere_level(i),
+                                             .parent = sphere_parent(i),
+                                             .first_child = sphere_first_child(i),
+                                             .num_children = sphere_num_children(i, n),
+                                             .group = sphere_group(i),
+                                             .cpu = i % 64,
+                                             .sequences = 1000 + (uint64_t)i,
+                                             .tokens = 64000 + (uint64_t)i,
+                                             .flops = 123456789012ull,
+                                             .compute_ns = 9000000000ull,
+                                             .wait_ns = 1000000000ull,
+                                             .barriers = 5000,
+                                             .scratch_peak_bytes = 204800};
     return r;
 }
 
@@ -43,8 +57,8 @@ START_TEST(a_table_of_few_shows_all_of_many_the_groups)
     static const struct {
         int n, all, lines;
     } table[] = {
-        {1, 0, 3 + 4 + 2 + 1},          {2, 0, 3 + 1 + 1 + 2 + 2 + 2 + 2},      {24, 0, 3 + 1 + 1 + 3 + 12 + 2 + 24},
-        {25, 0, 3 + 1 + 1 + 3 + 12},    {1741, 0, 3 + 1 + 1 + 4 + 12},          {1741, 1, 3 + 1 + 1 + 4 + 12 + 2 + 1741},
+        {1, 0, 3 + 4 + 2 + 1},       {2, 0, 3 + 1 + 1 + 2 + 2 + 2 + 2}, {24, 0, 3 + 1 + 1 + 3 + 12 + 2 + 24},
+        {25, 0, 3 + 1 + 1 + 3 + 12}, {1741, 0, 3 + 1 + 1 + 4 + 12},     {1741, 1, 3 + 1 + 1 + 4 + 12 + 2 + 1741},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct stats_report r = make(table[i].n);
@@ -97,11 +111,14 @@ START_TEST(a_wrong_file_is_refused)
     struct fixture fixture;
     fixture_open(&fixture);
     static const char *const wrong[] = {
-        "{}", "[]", "{\"backend\":\"x\",\"num_spheres\":1886,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[]}",
+        "{}",
+        "[]",
+        "{\"backend\":\"x\",\"num_spheres\":1886,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[]}",
         "{\"backend\":\"x\",\"num_spheres\":2,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{}]}",
         "{\"backend\":\"x\",\"num_spheres\":1,\"width\":2,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{}]}",
         "{\"backend\":\"x\",\"num_spheres\":1,\"width\":1,\"step\":-1,\"tokens\":0,\"seconds\":1,\"spheres\":[{}]}",
-        "{\"backend\":\"x\",\"num_spheres\":1,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{\"id\":3}]}"};
+        "{\"backend\":\"x\",\"num_spheres\":1,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{\"id\":3}"
+        "]}"};
     char path[600];
     snprintf(path, sizeof path, "%s", fixture_path(&fixture, "stats.json"));
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -74,7 +74,8 @@ START_TEST(a_step_is_adamw)
                 double mhat = m / (1 - pow(0.9, step)), vhat = v / (1 - pow(0.99, step));
                 double want = w - lr * (mhat / (sqrt(vhat) + 1e-8) + (params[p].decay ? 0.1 : 0) * w);
                 double have = (double)model_data(t->model)[i], tol = 1e-6 * fabs(w) + 3e-5 * lr;
-                ck_assert_msg(!(fabs(have - want) > tol), "%s, step %d: %.9g, not %.9g", params[p].name, step, have, want);
+                ck_assert_msg(!(fabs(have - want) > tol), "%s, step %d: %.9g, not %.9g", params[p].name, step, have,
+                              want);
             }
         mem_free(m0);
         mem_free(v0);
@@ -97,7 +98,8 @@ START_TEST(micro_batches_make_the_gradient_of_the_whole)
             loss = training_last_loss(r.training);
             norm = training_last_grad_norm(r.training);
         }
-        ck_assert_msg(!(fabs(training_last_loss(r.training) - loss) > 1e-6), "%g", training_last_loss(r.training) - loss);
+        ck_assert_msg(!(fabs(training_last_loss(r.training) - loss) > 1e-6), "%g",
+                      training_last_loss(r.training) - loss);
         ck_assert_msg(!(fabs(training_last_grad_norm(r.training) - norm) > 1e-5 * norm), "%g",
                       training_last_grad_norm(r.training) - norm);
         fixture_stop(&r);

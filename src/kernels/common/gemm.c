@@ -16,13 +16,14 @@
 
 enum { NR = 16 * GEMM_NV };
 
-/* One tile of `mr` rows (a constant at every call, so the accumulators are registers) and n <= NR columns. */
-SIMD void tile(const size_t mr, const struct gemm *g, size_t i0, size_t j0, size_t n)
+/* One tile of `mr` rows and n <= NR columns; mr and full (n == NR) are constants at every call, so the accumulators are
+ * registers and a whole panel is read without masks. */
+SIMD void tile(const size_t mr, const bool full, const struct gemm *g, size_t i0, size_t j0, size_t n)
 {
     const float *a = g->a + (ptrdiff_t)i0 * g->a_row;
     const float *b = g->b + j0 / NR * g->b_panel;
     const ptrdiff_t a_row = g->a_row, a_col = g->a_col;
-    const bool full = n == NR;
+    const size_t b_row = g->b_row;
     vf acc[GEMM_MR][GEMM_NV];
 
     UNROLL
@@ -32,11 +33,16 @@ SIMD void tile(const size_t mr, const struct gemm *g, size_t i0, size_t j0, size
         for (size_t v = 0; v < GEMM_NV; v++)
             acc[i][v] = !init ? vf_set1(0) : full ? vf_load(init + 16 * v) : vf_load_n(init + 16 * v, left(n, 16 * v));
     }
+    UNROLL
+    for (size_t i = 0; i < mr; i++) /* the output's lines arrive while the products are made */
+        UNROLL
+        for (size_t v = 0; v < GEMM_NV; v++)
+            __builtin_prefetch(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0 + 16 * v, 1);
     for (size_t p = 0; p < g->k; p++) {
         vf bv[GEMM_NV];
         UNROLL
         for (size_t v = 0; v < GEMM_NV; v++)
-            bv[v] = vf_load(b + 16 * v);
+            bv[v] = full ? vf_load(b + 16 * v) : vf_load_n(b + 16 * v, left(n, 16 * v));
         UNROLL
         for (size_t i = 0; i < mr; i++) {
             const vf av = vf_set1(a[(ptrdiff_t)i * a_row]);
@@ -45,7 +51,7 @@ SIMD void tile(const size_t mr, const struct gemm *g, size_t i0, size_t j0, size
                 acc[i][v] = vf_fma(av, bv[v], acc[i][v]);
         }
         a += a_col;
-        b += NR;
+        b += b_row;
     }
     UNROLL
     for (size_t i = 0; i < mr; i++) {
@@ -67,7 +73,10 @@ SIMD void tile(const size_t mr, const struct gemm *g, size_t i0, size_t j0, size
 #define TILE_FUNCTION(mr)                                                                                              \
     static __attribute__((noinline)) void tile_##mr(const struct gemm *g, size_t i0, size_t j0, size_t n)              \
     {                                                                                                                  \
-        tile(mr, g, i0, j0, n);                                                                                        \
+        if (n == NR)                                                                                                   \
+            tile(mr, true, g, i0, j0, NR);                                                                             \
+        else                                                                                                           \
+            tile(mr, false, g, i0, j0, n);                                                                             \
     }
 TILE_FUNCTION(1)
 TILE_FUNCTION(2)
