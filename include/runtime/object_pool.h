@@ -21,10 +21,10 @@ enum { OBJECT_POOL_CAPACITY_MAX = 4096 }; /* put looks through them all */
 struct object_pool;
 
 struct object_pool_options {
-    int capacity;                                   /* 1 … OBJECT_POOL_CAPACITY_MAX objects at once */
+    int capacity;                                    /* 1 … OBJECT_POOL_CAPACITY_MAX objects at once */
     void *(*make)(void *context, struct error *err); /* NULL with *err filled when it cannot */
-    bool (*reset)(void *object, void *context);     /* at put; false: not fit for use again.  May be NULL */
-    void (*destroy)(void *object, void *context);   /* may be NULL */
+    bool (*reset)(void *object, void *context);      /* at put; false: not fit for use again.  May be NULL */
+    void (*destroy)(void *object, void *context);    /* may be NULL */
     void *context;
 };
 

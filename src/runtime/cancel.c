@@ -22,8 +22,8 @@ struct tree {
 };
 
 struct cancel {
-    _Atomic bool requested;        /* set with release under mu, after `reason`; seen with acquire */
-    _Atomic uint64_t deadline_ns;  /* the least of this token's and its ancestors'; relaxed: it guards no data */
+    _Atomic bool requested;       /* set with release under mu, after `reason`; seen with acquire */
+    _Atomic uint64_t deadline_ns; /* the least of this token's and its ancestors'; relaxed: it guards no data */
     char reason[CANCEL_REASON_BYTES];
     struct tree *tree;
     struct cancel *parent;
@@ -63,7 +63,8 @@ const char *cancel_reason(const struct cancel *c)
 
 enum status cancel_error(const struct cancel *c, struct error *err)
 {
-    return cancel_check(c) == STATUS_OK ? STATUS_OK : error_set(err, STATUS_CANCELLED, "cancelled: %s", cancel_reason(c));
+    return cancel_check(c) == STATUS_OK ? STATUS_OK
+                                        : error_set(err, STATUS_CANCELLED, "cancelled: %s", cancel_reason(c));
 }
 
 /* Makes `c` a token of `tree`, below `parent`, as the parent is now. */
@@ -96,6 +97,12 @@ static void detach(struct cancel *c)
     c->tree->tokens--;
 }
 
+static void tree_free(struct tree *tree)
+{
+    mutex_free(tree->mu);
+    mem_free(tree);
+}
+
 struct cancel *cancel_new(struct cancel *parent, struct error *err)
 {
     struct cancel *c = mem_calloc(1, sizeof *c);
@@ -103,8 +110,8 @@ struct cancel *cancel_new(struct cancel *parent, struct error *err)
     if (tree && !parent)
         tree->mu = mutex_new();
     if (!c || !tree || !tree->mu) {
-        if (!parent)
-            mem_free(tree);
+        if (tree && !parent)
+            tree_free(tree);
         mem_free(c);
         error_set(err, STATUS_NOMEM, "no memory for a cancellation token");
         return NULL;
@@ -132,10 +139,8 @@ enum status cancel_free(struct cancel *c)
     }
     const bool last = tree->tokens == 0;
     mutex_unlock(tree->mu);
-    if (last) {
-        mutex_free(tree->mu);
-        mem_free(tree);
-    }
+    if (last)
+        tree_free(tree);
     return misuse ? STATUS_MISUSE : STATUS_OK;
 }
 

@@ -96,7 +96,8 @@ static enum status closed_error(struct error *err)
 
 static enum status timeout_error(const struct gate_stats *stats, struct error *err)
 {
-    return error_set(err, STATUS_TIMEOUT, "no place became free in time: %d of %d are taken", stats->inside, stats->limit);
+    return error_set(err, STATUS_TIMEOUT, "no place became free in time: %d of %d are taken", stats->inside,
+                     stats->limit);
 }
 
 enum status gate_enter(struct gate *gate, struct cancel *cancel, uint64_t timeout_ns, struct error *err)

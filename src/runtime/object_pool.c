@@ -111,8 +111,9 @@ enum status object_pool_free(struct object_pool *pool, struct error *err)
     struct gate_stats now;
     gate_get_stats(pool->gate, &now);
     if (gate_free(pool->gate, NULL) != STATUS_OK)
-        return error_set(err, STATUS_MISUSE, "an object pool was to be freed with %d objects out and %d threads waiting",
-                         now.inside, now.waiting);
+        return error_set(err, STATUS_MISUSE,
+                         "an object pool was to be freed with %d objects out and %d threads waiting", now.inside,
+                         now.waiting);
     destroy_idle(pool);
     give_up(pool);
     return STATUS_OK;

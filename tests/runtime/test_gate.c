@@ -85,7 +85,7 @@ END_TEST
 
 struct queue {
     struct gate *gate;
-    atomic_int arrivals; /* in order */
+    atomic_int arrivals;         /* in order */
     int order[CROWD_MAX], count; /* guarded by the gate, whose limit is 1 */
 };
 
@@ -198,9 +198,11 @@ static void come_and_go(struct crowd_member *me, void *arg)
         if (cancel && crowd_random(me) % 2)
             cancel_set_timeout(cancel, crowd_random(me) % 100000);
         const uint64_t way = crowd_random(me) % 3;
-        enum status status = gate_enter(s->gate, cancel, way == 0   ? WAIT_FOREVER
-                                                         : way == 1 ? crowd_random(me) % 100000
-                                                                    : 0, &err);
+        enum status status = gate_enter(s->gate, cancel,
+                                        way == 0   ? WAIT_FOREVER
+                                        : way == 1 ? crowd_random(me) % 100000
+                                                   : 0,
+                                        &err);
         if (status == STATUS_OK) {
             const int now = ++s->inside;
             ck_assert_int_le(now, s->limit);
@@ -224,8 +226,8 @@ START_TEST(stress)
     struct crowd_member members[THREADS];
     struct error err = {0};
     for (int limit = 1; limit <= 4; limit++) {
-        struct stress s = {.gate = new_gate(limit), .top = cancel_new(NULL, &err), .limit = limit,
-                           .rounds = crowd_rounds(1500)};
+        struct stress s = {
+            .gate = new_gate(limit), .top = cancel_new(NULL, &err), .limit = limit, .rounds = crowd_rounds(1500)};
         crowd_start(members, THREADS, come_and_go, &s);
         crowd_join(members, THREADS);
         const struct gate_stats now = stats_of(s.gate);

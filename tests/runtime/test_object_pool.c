@@ -49,7 +49,8 @@ static struct object_pool *new_pool(struct factory *f, int capacity)
 {
     struct error err = {0};
     struct object_pool *pool = object_pool_new(
-        &(struct object_pool_options){.capacity = capacity, .make = make, .reset = reset, .destroy = destroy, .context = f},
+        &(struct object_pool_options){
+            .capacity = capacity, .make = make, .reset = reset, .destroy = destroy, .context = f},
         &err);
     ck_assert_msg(pool != NULL, "%s", err.text);
     return pool;
@@ -76,7 +77,8 @@ START_TEST(absurd_options_are_refused)
     struct error err = {0};
     for (size_t i = 0; i < sizeof CAPACITIES / sizeof CAPACITIES[0]; i++) {
         err = (struct error){0};
-        ck_assert_ptr_null(object_pool_new(&(struct object_pool_options){.capacity = CAPACITIES[i], .make = make}, &err));
+        ck_assert_ptr_null(
+            object_pool_new(&(struct object_pool_options){.capacity = CAPACITIES[i], .make = make}, &err));
         ck_assert_int_eq(err.status, STATUS_CONFIG);
         ck_assert_ptr_nonnull(strstr(err.text, "1 to 4096"));
     }
@@ -251,7 +253,8 @@ START_TEST(without_memory_there_is_an_error)
     for (int i = 0; i < 6; i++) {
         struct error err = {0};
         mem_fail_at(i);
-        ck_assert_ptr_null(object_pool_new(&(struct object_pool_options){.capacity = 2, .make = make, .context = &f}, &err));
+        ck_assert_ptr_null(
+            object_pool_new(&(struct object_pool_options){.capacity = 2, .make = make, .context = &f}, &err));
         ck_assert_int_eq(err.status, STATUS_NOMEM);
     }
     mem_fail_at(-1);
