@@ -7,13 +7,13 @@
  */
 #include "app/command.h"
 #include "app/dataset.h"
-#include "app/figures.h"
 #include "app/logits_out.h"
 #include "app/options.h"
 #include "app/text_source.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/human.h"
 #include "base/memory.h"
 #include "formats/corpus.h"
 #include "formats/json.h"
@@ -253,7 +253,7 @@ static enum status print_result(const struct eval *e, const char *data, double s
         json_decref(object);
         return status;
     }
-    struct figure a, b;
+    struct human a, b;
     printf("loss           %.6f nats per token\n", loss);
     printf("perplexity     %.4f\n", exp(loss));
     if (bytes)
@@ -261,8 +261,8 @@ static enum status print_result(const struct eval *e, const char *data, double s
     else
         printf("bits per byte  not known: %s\n",
                e->loaded.tokenizer ? "only a part was read" : "the model has no tokenizer");
-    printf("over           %s tokens in windows of %zu, %s (%s tokens/s)\n", figure_whole(&a, e->predicted), e->seq_len,
-           e->loaded.directory.data, figure_count(&b, seconds > 0 ? (double)e->predicted / seconds : 0));
+    printf("over           %s tokens in windows of %zu, %s (%s tokens/s)\n", human_whole(&a, e->predicted), e->seq_len,
+           e->loaded.directory.data, human_count(&b, seconds > 0 ? (double)e->predicted / seconds : 0));
     return STATUS_OK;
 }
 

@@ -2,9 +2,9 @@
  * app/cmd_plan.c - `cllm plan`: what a run would take, without running it.
  */
 #include "app/command.h"
-#include "app/figures.h"
 #include "app/options.h"
 #include "app/settings_flags.h"
+#include "base/human.h"
 #include "formats/json.h"
 #include "infer/generator.h"
 #include "model/decoder.h"
@@ -84,31 +84,31 @@ static void print_table(const struct plan *p)
 {
     const struct train_settings *s = &p->settings;
     const struct model_config *m = &s->model;
-    struct figure a, b;
+    struct human a, b;
     printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head,
            m->n_embd, m->n_positions, m->vocab_size);
-    printf("parameters   %s\n", figure_whole(&a, p->parameters));
+    printf("parameters   %s\n", human_whole(&a, p->parameters));
     printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
-           s->micro_batch, figure_whole(&a, s->batch_size * s->seq_len));
+           s->micro_batch, human_whole(&a, s->batch_size * s->seq_len));
     printf("spheres      %d, of which %d find work in this model\n\n", p->spheres, p->width);
     printf("memory\n");
     for (size_t i = 0; i < NUM_PARTS; i++)
-        printf("  %-36s %12s\n", parts[i].text, figure_bytes(&a, part_bytes(&p->memory, &parts[i])));
-    printf("  %-36s %12s\n", "in all", figure_bytes(&a, p->memory.total_bytes));
-    printf("  %-36s %12s\n", "available on this machine", figure_bytes(&a, p->topology.memory_available_bytes));
-    printf("  %-36s %12s\n", "more while a sample is drawn", figure_bytes(&a, p->generation_bytes));
+        printf("  %-36s %12s\n", parts[i].text, human_bytes(&a, part_bytes(&p->memory, &parts[i])));
+    printf("  %-36s %12s\n", "in all", human_bytes(&a, p->memory.total_bytes));
+    printf("  %-36s %12s\n", "available on this machine", human_bytes(&a, p->topology.memory_available_bytes));
+    printf("  %-36s %12s\n", "more while a sample is drawn", human_bytes(&a, p->generation_bytes));
     printf("disk\n");
-    printf("  %-36s %12s\n", "a checkpoint", figure_bytes(&a, p->memory.checkpoint_bytes));
+    printf("  %-36s %12s\n", "a checkpoint", human_bytes(&a, p->memory.checkpoint_bytes));
     char kept[64];
     snprintf(kept, sizeof kept, "%" PRIu64 " kept and one in the making", s->keep);
-    printf("  %-36s %12s\n", kept, figure_bytes(&a, p->disk_bytes));
+    printf("  %-36s %12s\n", kept, human_bytes(&a, p->disk_bytes));
     printf("arithmetic\n");
-    printf("  %-36s %12s\n", "operations per token", figure_count(&a, p->flops_per_token));
-    printf("  %-36s %12s\n", "operations per step", figure_count(&a, p->flops_per_step));
-    printf("  %-36s %12s\n", "operations of the run", figure_count(&a, p->flops_per_step * (double)s->steps));
+    printf("  %-36s %12s\n", "operations per token", human_count(&a, p->flops_per_token));
+    printf("  %-36s %12s\n", "operations per step", human_count(&a, p->flops_per_step));
+    printf("  %-36s %12s\n", "operations of the run", human_count(&a, p->flops_per_step * (double)s->steps));
     if (p->topology.memory_available_bytes && p->memory.total_bytes > p->topology.memory_available_bytes)
         printf("\nThis does not fit: %s are needed and %s available. A smaller --micro-batch takes less.\n",
-               figure_bytes(&a, p->memory.total_bytes), figure_bytes(&b, p->topology.memory_available_bytes));
+               human_bytes(&a, p->memory.total_bytes), human_bytes(&b, p->topology.memory_available_bytes));
 }
 
 static enum status print_json(const struct plan *p, struct error *err)

@@ -3,8 +3,9 @@
  * would sit on it.
  */
 #include "app/command.h"
-#include "app/figures.h"
 #include "app/options.h"
+#include "base/buffer.h"
+#include "base/human.h"
 #include "base/memory.h"
 #include "formats/json.h"
 #include "runtime/place.h"
@@ -224,11 +225,11 @@ static void draw_places(const struct picture *p)
 
 static void print_caches(const struct topology *t)
 {
-    struct figure a;
+    struct human a;
     for (int i = 0; i < TOPOLOGY_MAX_CACHE_LEVEL; i++)
         if (t->data_cache[i].size_bytes)
             printf("%s L%d%s %s x %d, shared by %d", i ? ";" : "caches      ", i + 1, i ? "" : "d",
-                   figure_bytes(&a, t->data_cache[i].size_bytes), t->data_cache[i].instances,
+                   human_bytes(&a, t->data_cache[i].size_bytes), t->data_cache[i].instances,
                    t->data_cache[i].shared_by);
     printf("; lines of %zu bytes\n", t->line_bytes);
 }
@@ -254,7 +255,7 @@ static void print_limits(const struct topology *t, int automatic)
 static void print_text(const struct picture *p)
 {
     const struct topology *t = &p->topology;
-    struct figure a, b;
+    struct human a, b;
     char reason[160];
     isa_reason(p->isa, reason, sizeof reason);
     printf("cpu          %s\n", t->cpu_model[0] ? t->cpu_model : "unknown");
@@ -266,11 +267,11 @@ static void print_text(const struct picture *p)
     static const char *const NAMES[] = {"", "", "L2 shared by CPUs ", "L3 shared by CPUs ", "L4 shared by CPUs "};
     for (int level = 2; level <= TOPOLOGY_MAX_CACHE_LEVEL; level++)
         print_sharing(&p->map, NAMES[level], level);
-    printf("memory       %s, %s available", figure_bytes(&a, t->memory_bytes),
-           figure_bytes(&b, t->memory_available_bytes));
+    printf("memory       %s, %s available", human_bytes(&a, t->memory_bytes),
+           human_bytes(&b, t->memory_available_bytes));
     const size_t huge_bytes = mem_huge_page_bytes();
     if (huge_bytes)
-        printf("; huge pages of %s by advice\n", figure_bytes(&a, huge_bytes));
+        printf("; huge pages of %s by advice\n", human_bytes(&a, huge_bytes));
     else
         printf("; no huge pages by advice\n");
     print_limits(t, topology_auto_spheres(t));

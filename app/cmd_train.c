@@ -7,7 +7,6 @@
  */
 #include "app/command.h"
 #include "app/dataset.h"
-#include "app/figures.h"
 #include "app/options.h"
 #include "app/settings_flags.h"
 #include "app/status_line.h"
@@ -15,6 +14,7 @@
 #include "app/training_thread.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/human.h"
 #include "formats/json.h"
 #include "topology/isa.h"
 #include "topology/topology.h"
@@ -127,10 +127,10 @@ static bool setup_tick(void *ctx, const char *what, uint64_t done, uint64_t tota
     for (int signal; (signal = next_signal(0));)
         if (is_stop_signal(signal))
             r->signal = signal;
-    struct figure a, b;
+    struct human a, b;
     char text[128];
     snprintf(text, sizeof text, "%s: %3.0f%%  %s of %s", what, total ? 100.0 * (double)done / (double)total : 100.0,
-             figure_bytes(&a, done), figure_bytes(&b, total));
+             human_bytes(&a, done), human_bytes(&b, total));
     status_line_draw(&r->line, text);
     return r->signal == 0;
 }
@@ -500,25 +500,25 @@ static void print_header(struct train_run *r)
     const struct train_settings *s = &r->info.settings;
     const struct model_config *m = &s->model;
     struct topology topology;
-    struct figure a, b, c;
+    struct human a, b, c;
     struct buffer text = {0};
     topology_read(&topology);
     buffer_printf(&text, "model    %s%s%zu layers, %zu heads, %zu wide, context %zu: %s parameters\n", s->preset,
                   s->preset[0] ? ": " : "", m->n_layer, m->n_head, m->n_embd, m->n_positions,
-                  figure_whole(&a, model_config_num_parameters(m)));
+                  human_whole(&a, model_config_num_parameters(m)));
     buffer_printf(&text, "data     %s: %s tokens, vocabulary %zu (%s); %s windows an epoch, %s for validation\n",
-                  r->info.data_path, figure_whole(&a, tokens_count(r->tokens)), m->vocab_size,
+                  r->info.data_path, human_whole(&a, tokens_count(r->tokens)), m->vocab_size,
                   r->tokenizer ? r->info.tokenizer_kind : "as the shards have it",
-                  figure_whole(&b, batch_iterator_windows(r->iterator)),
-                  figure_whole(&c, batch_iterator_val_windows(r->iterator)));
+                  human_whole(&b, batch_iterator_windows(r->iterator)),
+                  human_whole(&c, batch_iterator_val_windows(r->iterator)));
     buffer_printf(&text, "steps    %" PRIu64 " of %zu x %zu tokens, micro-batch %zu; AdamW, lr %g to %g, %s, %" PRIu64
                   " steps of warm-up\n", s->steps, s->batch_size, s->seq_len, s->micro_batch, s->schedule.lr,
                   s->schedule.min_lr, schedule_name(s->schedule.kind), s->schedule.warmup_steps);
     buffer_printf(&text, "spheres  %d (%s), %s, %s; this machine: %s\n", threaded_training_get_num_workers(r->system),
                   r->flags->backend, r->info.isa, r->info.dtype, topology.limited_by);
     buffer_printf(&text, "memory   %s planned, %s available\n",
-                  figure_bytes(&a, training_planned(r->training)->total_bytes),
-                  figure_bytes(&b, topology.memory_available_bytes));
+                  human_bytes(&a, training_planned(r->training)->total_bytes),
+                  human_bytes(&b, topology.memory_available_bytes));
     buffer_printf(&text, "run      %s", run_directory_path(r->run));
     if (!r->fresh)
         buffer_printf(&text, ", resumed at step %" PRIu64, training_step(r->training));
@@ -548,15 +548,15 @@ static void print_stats(struct train_run *r)
 static void print_summary(struct train_run *r, const struct training_result *result)
 {
     const struct train_settings *s = &r->info.settings;
-    struct figure a, b, c;
+    struct human a, b, c;
     struct buffer text = {0};
     bool finished = result->last_step >= s->steps;
     buffer_printf(&text, "\n%s at step %" PRIu64 " of %" PRIu64 "\n",
                   finished ? "done" : result->status != STATUS_OK ? "ended" : "stopped", result->last_step, s->steps);
     buffer_printf(&text, "  trained     %" PRIu64 " steps, %s tokens in %s (%s tokens/s in steps)\n",
-                  result->last_step - result->first_step, figure_whole(&a, result->tokens),
-                  figure_duration(&b, result->seconds),
-                  figure_count(&c, result->step_seconds > 0 ? (double)result->tokens / result->step_seconds : 0));
+                  result->last_step - result->first_step, human_whole(&a, result->tokens),
+                  human_duration(&b, result->seconds),
+                  human_count(&c, result->step_seconds > 0 ? (double)result->tokens / result->step_seconds : 0));
     if (!isnan(result->loss))
         buffer_printf(&text, "  train loss  %.4f in the last step\n", result->loss);
     if (!isnan(result->val_loss))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/training_thread.h"
 
-#include "app/figures.h"
 #include "app/text_source.h"
 #include "base/clock.h"
+#include "base/human.h"
 #include "base/memory.h"
 #include "runtime/thread.h"
 
@@ -38,15 +38,15 @@ static double seconds_since(uint64_t ns)
 
 void training_line(const struct training_snapshot *s, struct buffer *out)
 {
-    struct figure speed, eta;
+    struct human speed, eta;
     int digits = snprintf(NULL, 0, "%" PRIu64, s->steps);
     buffer_printf(out, "step %*" PRIu64 "/%" PRIu64 "  loss %.4f", digits, s->step, s->steps, s->loss);
     if (!isnan(s->val_loss))
         buffer_printf(out, "  val %.4f", s->val_loss);
     buffer_printf(out, "  lr %.2e  |g| %.3f  %s tok/s  wait %.0f%%", s->lr, s->grad_norm,
-                  figure_count(&speed, s->tokens_per_s), 100 * s->wait_share);
+                  human_count(&speed, s->tokens_per_s), 100 * s->wait_share);
     if (!isnan(s->eta_seconds))
-        buffer_printf(out, "  ETA %s", figure_duration(&eta, s->eta_seconds));
+        buffer_printf(out, "  ETA %s", human_duration(&eta, s->eta_seconds));
 }
 
 static void say(struct training_thread *t, const char *text)

@@ -144,9 +144,10 @@ static struct decoder shape_of(const struct model_config *c, enum decoder_use us
 
 static size_t scratch_of(const struct decoder *d)
 {
-    const size_t block = arena_piece_bytes(ROW_BLOCK * d->C * sizeof(float)) +
-                         arena_piece_bytes(ROW_BLOCK * d->F * sizeof(float));
-    size_t most = block, attention = attention_scratch_bytes(d->T, d->C / d->H), grad = weight_grad_scratch_bytes(d->rows);
+    const size_t block =
+        arena_piece_bytes(ROW_BLOCK * d->C * sizeof(float)) + arena_piece_bytes(ROW_BLOCK * d->F * sizeof(float));
+    size_t most = block, attention = attention_scratch_bytes(d->T, d->C / d->H),
+           grad = weight_grad_scratch_bytes(d->rows);
     most = attention > most ? attention : most;
     return d->use == DECODER_TRAIN && grad > most ? grad : most;
 }
@@ -158,8 +159,8 @@ static int width_of(const struct decoder *d)
         width = matmul_pack_units(d->V > d->F ? d->V : d->F);
     width = attention > width ? attention : width;
     if (d->use == DECODER_TRAIN) { /* phase A: attention and three weight gradients at once; the head's */
-        size_t phase = attention + weight_grad_units(d->F, d->C) + weight_grad_units(d->C, d->F) +
-                       weight_grad_units(d->C, d->C);
+        size_t phase =
+            attention + weight_grad_units(d->F, d->C) + weight_grad_units(d->C, d->F) + weight_grad_units(d->C, d->C);
         size_t head = weight_grad_units(d->V, d->C);
         width = phase > width ? phase : width;
         width = head > width ? head : width;
@@ -167,7 +168,8 @@ static int width_of(const struct decoder *d)
     return width < SPHERES_MAX ? (int)width : SPHERES_MAX;
 }
 
-struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, size_t batch, size_t seq_len)
+struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, size_t batch,
+                                   size_t seq_len)
 {
     struct decoder d = shape_of(config, use, batch, seq_len);
     struct model shape = {.config = *config};
@@ -195,10 +197,10 @@ static void find_params(struct decoder *d)
     d->wpe = offset_of(m, 1);
     for (size_t l = 0; l < d->L; l++) {
         const size_t i = 2 + 12 * l;
-        d->params[l] = (struct layer_params){offset_of(m, i),     offset_of(m, i + 1), offset_of(m, i + 2),
-                                             offset_of(m, i + 3), offset_of(m, i + 4), offset_of(m, i + 5),
-                                             offset_of(m, i + 6), offset_of(m, i + 7), offset_of(m, i + 8),
-                                             offset_of(m, i + 9), offset_of(m, i + 10), offset_of(m, i + 11)};
+        d->params[l] =
+            (struct layer_params){offset_of(m, i),     offset_of(m, i + 1), offset_of(m, i + 2),  offset_of(m, i + 3),
+                                  offset_of(m, i + 4), offset_of(m, i + 5), offset_of(m, i + 6),  offset_of(m, i + 7),
+                                  offset_of(m, i + 8), offset_of(m, i + 9), offset_of(m, i + 10), offset_of(m, i + 11)};
     }
     d->lnf_w = offset_of(m, 2 + 12 * d->L);
     d->lnf_b = offset_of(m, 3 + 12 * d->L);
@@ -234,7 +236,8 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t ba
             arena_touch(&d->activation_memory);
             arena_touch(&d->shared_memory);
         }
-        struct taker packed = {&d->packed_memory, 0}, acts = {&d->activation_memory, 0}, shared = {&d->shared_memory, 0};
+        struct taker packed = {&d->packed_memory, 0}, acts = {&d->activation_memory, 0},
+                     shared = {&d->shared_memory, 0};
         lay_out_packed(d, &packed);
         lay_out_acts(d, &acts);
         lay_out_shared(d, &shared);

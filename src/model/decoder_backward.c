@@ -97,19 +97,9 @@ static void phase_a(struct sphere *me, struct decoder *d, const struct leaf *lea
     const size_t n = d->rows, C = d->C, F = d->F;
     const enum grad_mode mode = leaf->add ? GRAD_ADD : GRAD_WRITE;
     float *grads = leaf->grads;
-    const struct attention attention = {
-        .batch = d->B,
-        .seq_len = d->T,
-        .heads = d->H,
-        .head_dim = C / d->H,
-        .qkv = a->qkv,
-        .out = a->att,
-        .max = a->att_max,
-        .inverse_sum = a->att_inv,
-        .dropout = dropout_make(leaf->dropout_key, l, SITE_ATTENTION, (double)d->model->config.attn_pdrop),
-        .first_sequence = leaf->first_sequence,
-        .dout = d->datt,
-        .dqkv = d->dqkv};
+    struct attention attention = attention_of(d, a, l, leaf);
+    attention.dout = d->datt;
+    attention.dqkv = d->dqkv;
     const struct weight_grad fcproj = {grads + at->fcproj_w, d->act, d->dmlp, F, C, F, C, n, mode};
     const struct weight_grad fc = {grads + at->fc_w, d->ln2, d->dh, C, F, C, F, n, mode};
     const struct weight_grad proj = {grads + at->proj_w, a->att, d->dproj, C, C, C, C, n, mode};
@@ -124,9 +114,11 @@ static void phase_a(struct sphere *me, struct decoder *d, const struct leaf *lea
                                  leaf->add}
             : ln1_grad(d, leaf, l + 1);
     /* attention, whose units are small, lies in the middle: with two members the cut falls into it */
-    const struct work bags[] = {weight_grad_work(&fcproj), attention_backward_work(&attention), weight_grad_work(&fc),
-                                weight_grad_work(&proj),             bias_grad_work(&fcproj_b), bias_grad_work(&fc_b),
-                                bias_grad_work(&proj_b),             norm_grad_work(&ln2),      norm_grad_work(&above)};
+    const struct work bags[] = {weight_grad_work(&fcproj), attention_backward_work(&attention),
+                                weight_grad_work(&fc),     weight_grad_work(&proj),
+                                bias_grad_work(&fcproj_b), bias_grad_work(&fc_b),
+                                bias_grad_work(&proj_b),   norm_grad_work(&ln2),
+                                norm_grad_work(&above)};
     work_run(me, bags, sizeof bags / sizeof *bags);
 }
 
@@ -143,8 +135,9 @@ static void phase_r2(struct sphere *me, struct decoder *d, const struct leaf *le
         layernorm_rows_backward(d->g0 + r * C, NULL, d->dln1 + r * C, a->x + r * C, w + at->ln1_w, w + at->ln1_b, n, C,
                                 a->mean1 + r, a->rstd1 + r);
     }
-    const struct weight_grad qkv = {leaf->grads + at->qkv_w,          d->ln1[l & 1], d->dqkv, C, 3 * C, C, 3 * C, d->rows,
-                                    leaf->add ? GRAD_ADD : GRAD_WRITE};
+    const struct weight_grad qkv = {
+        leaf->grads + at->qkv_w,          d->ln1[l & 1], d->dqkv, C, 3 * C, C, 3 * C, d->rows,
+        leaf->add ? GRAD_ADD : GRAD_WRITE};
     const struct bias_grad qkv_b = {leaf->grads + at->qkv_b, d->dqkv, d->rows, 3 * C, leaf->add};
     const struct work bags[] = {weight_grad_work(&qkv), bias_grad_work(&qkv_b)};
     work_run(me, bags, 2);
@@ -188,8 +181,9 @@ void decoder_train_leaf(struct sphere *me, struct decoder *d, const struct leaf 
         *loss_sum = sum_in_order(d->losses, d->rows);
 
     memset(d->g0 + own.begin * C, 0, (own.end - own.begin) * C * sizeof(float));
-    layernorm_rows_backward(d->g0 + own.begin * C, NULL, d->dxf + own.begin * C, d->x_last + own.begin * C, w + d->lnf_w,
-                            w + d->lnf_b, own.end - own.begin, C, d->meanf + own.begin, d->rstdf + own.begin);
+    layernorm_rows_backward(d->g0 + own.begin * C, NULL, d->dxf + own.begin * C, d->x_last + own.begin * C,
+                            w + d->lnf_w, w + d->lnf_b, own.end - own.begin, C, d->meanf + own.begin,
+                            d->rstdf + own.begin);
     for (size_t l = d->L; l-- > 0;) {
         phase_r1(me, d, leaf, l, own);
         sphere_barrier(me);

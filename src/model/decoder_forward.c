@@ -22,6 +22,21 @@ static struct row_scratch row_scratch_take(struct sphere *me, const struct decod
                                 .h = arena_alloc(&me->scratch, ROW_BLOCK * d->F * sizeof(float))};
 }
 
+struct attention attention_of(const struct decoder *d, const struct layer_acts *a, size_t l, const struct leaf *leaf)
+{
+    const double p = leaf ? (double)d->model->config.attn_pdrop : 0;
+    return (struct attention){.batch = d->B,
+                              .seq_len = d->T,
+                              .heads = d->H,
+                              .head_dim = d->C / d->H,
+                              .qkv = a->qkv,
+                              .out = a->att,
+                              .max = a->att_max,
+                              .inverse_sum = a->att_inv,
+                              .dropout = dropout_make(leaf ? leaf->dropout_key : 0, l, SITE_ATTENTION, p),
+                              .first_sequence = leaf ? leaf->first_sequence : 0};
+}
+
 static struct dropout residual_dropout(const struct decoder *d, const struct leaf *leaf, size_t layer, uint64_t site)
 {
     return dropout_make(leaf ? leaf->dropout_key : 0, layer, site, leaf ? (double)d->model->config.resid_pdrop : 0);
@@ -99,17 +114,7 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
         arena_reset(&me->scratch, mark);
         sphere_barrier(me);
 
-        const struct attention attention = {
-            .batch = d->B,
-            .seq_len = d->T,
-            .heads = d->H,
-            .head_dim = C / d->H,
-            .qkv = a->qkv,
-            .out = a->att,
-            .max = a->att_max,
-            .inverse_sum = a->att_inv,
-            .dropout = dropout_make(leaf ? leaf->dropout_key : 0, l, SITE_ATTENTION, leaf ? (double)c->attn_pdrop : 0),
-            .first_sequence = leaf ? leaf->first_sequence : 0};
+        const struct attention attention = attention_of(d, a, l, leaf);
         const struct work work = attention_forward_work(&attention);
         work_run(me, &work, 1);
         sphere_barrier(me);

@@ -46,7 +46,8 @@ static void extend_block(struct sphere *me, struct decoder *d, const int32_t *to
         layernorm_rows(ln, a->mid, w + at->ln2_w, w + at->ln2_b, n, C, eps, h, h + n);
         matmul_columns(me, a->fch, F, ln, C, n, &p->fc, w + at->fc_b, NULL, 0);
         for (size_t i = 0; i < n; i++)
-            gelu_forward(me, a->fch + i * F + columns.begin, a->fch + i * F + columns.begin, columns.end - columns.begin);
+            gelu_forward(me, a->fch + i * F + columns.begin, a->fch + i * F + columns.begin,
+                         columns.end - columns.begin);
         sphere_barrier(me);
         matmul_columns(me, a->x, C, a->fch, F, n, &p->fcproj, w + at->fcproj_b, a->mid, C);
         sphere_barrier(me);

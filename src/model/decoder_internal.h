@@ -27,21 +27,21 @@ struct layer_packed {
 };
 
 struct layer_acts {
-    float *x;             /* [BT,C] input of the layer, own */
-    float *mean1, *rstd1; /* [BT] */
-    float *qkv;           /* [BT,3C] own; read by attention of any member */
-    float *att;           /* [BT,C] by attention units */
+    float *x;                 /* [BT,C] input of the layer, own */
+    float *mean1, *rstd1;     /* [BT] */
+    float *qkv;               /* [BT,3C] own; read by attention of any member */
+    float *att;               /* [BT,C] by attention units */
     float *att_max, *att_inv; /* [B,H,T] */
-    float *mid;           /* [BT,C] after attention's residual, own */
+    float *mid;               /* [BT,C] after attention's residual, own */
     float *mean2, *rstd2;
-    float *fch;           /* [BT,F] before GELU, own; training only */
+    float *fch; /* [BT,F] before GELU, own; training only */
 };
 
 struct decoder {
     struct model *model;
     enum decoder_use use;
     size_t B, T, C, F, H, L, V, rows; /* rows = B*T */
-    size_t chunk;         /* rows whose logits exist at a time */
+    size_t chunk;                     /* rows whose logits exist at a time */
     size_t logits_stride;
     struct layer_params *params;
     struct layer_packed *packed;
@@ -56,18 +56,18 @@ struct decoder {
     double *losses;       /* [BT] */
 
     /* backward; "phase A" and "R" are explained in decoder_backward.c */
-    float *dxf;           /* [BT,C] by the head's owners */
-    float *g0, *g1;       /* [BT,C] gradient of the residual stream behind the MLP, behind attention */
-    float *dmlp, *dproj;  /* g0 and g1 through dropout; the same buffers without it */
-    float *dh, *act;      /* [BT,F] */
-    float *dln2, *ln2;    /* [BT,C] */
-    float *datt;          /* [BT,C] */
-    float *dqkv;          /* [BT,3C] */
-    float *ln1[2];        /* [BT,C], alternating between layers: the next layer's is written while this one's is read */
-    float *dln1;          /* [BT,C] */
+    float *dxf;          /* [BT,C] by the head's owners */
+    float *g0, *g1;      /* [BT,C] gradient of the residual stream behind the MLP, behind attention */
+    float *dmlp, *dproj; /* g0 and g1 through dropout; the same buffers without it */
+    float *dh, *act;     /* [BT,F] */
+    float *dln2, *ln2;   /* [BT,C] */
+    float *datt;         /* [BT,C] */
+    float *dqkv;         /* [BT,3C] */
+    float *ln1[2];       /* [BT,C], alternating between layers: the next layer's is written while this one's is read */
+    float *dln1;         /* [BT,C] */
 
     /* generation */
-    float **cache;        /* [L] */
+    float **cache; /* [L] */
     size_t cached;
 
     struct arena packed_memory, activation_memory, shared_memory;
@@ -87,6 +87,9 @@ struct row_scratch {
     float *ln; /* [ROW_BLOCK,C] */
     float *h;  /* [ROW_BLOCK,F] */
 };
+
+/* One layer's attention on this decoder's buffers; leaf: whose dropout applies, or NULL. */
+struct attention attention_of(const struct decoder *d, const struct layer_acts *a, size_t l, const struct leaf *leaf);
 
 /* Forward of a whole leaf to xf, behind a barrier.  dropout: NULL or the leaf whose masks apply. */
 void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs, const struct leaf *dropout);

@@ -66,9 +66,10 @@ static enum status read_param(const struct safetensors *file, const char *path, 
         same = t->shape[i] == p->shape[i];
     if (!same)
         return error_set(err, STATUS_FORMAT,
-                         "%s: tensor '%s' has rank %zu and shape [%llu,%llu]; config.json wants rank %zu, [%zu,%zu]", path,
-                         name, t->rank, (unsigned long long)t->shape[0], (unsigned long long)(t->rank > 1 ? t->shape[1] : 1),
-                         p->rank, p->shape[0], p->rank > 1 ? p->shape[1] : 1);
+                         "%s: tensor '%s' has rank %zu and shape [%llu,%llu]; config.json wants rank %zu, [%zu,%zu]",
+                         path, name, t->rank, (unsigned long long)t->shape[0],
+                         (unsigned long long)(t->rank > 1 ? t->shape[1] : 1), p->rank, p->shape[0],
+                         p->rank > 1 ? p->shape[1] : 1);
     memcpy(run + p->offset, t->data, p->count * sizeof(float));
     for (size_t i = 0; i < p->count; i++)
         if (!isfinite(run[p->offset + i]))
@@ -132,7 +133,8 @@ enum status model_save(const struct model *model, const char *directory, file_wr
     uint32_t crc = 0;
     enum status status = save_text(directory, "config.json", model_config_json, &model->config, wrote, ctx, err);
     if (status == STATUS_OK)
-        status = save_text(directory, "generation_config.json", generation_config_json, &model->config, wrote, ctx, err);
+        status =
+            save_text(directory, "generation_config.json", generation_config_json, &model->config, wrote, ctx, err);
     if (status != STATUS_OK)
         return status;
     struct buffer path = {0};

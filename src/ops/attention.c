@@ -99,7 +99,8 @@ static void forward_run(struct sphere *me, const void *ctx, size_t begin, size_t
     const struct kernels *kn = kernels_get();
     const size_t T = a->seq_len, d = a->head_dim, C = a->heads * d, mark = arena_mark(&me->scratch);
     const float scale = attention_scale(d);
-    float *keys = arena_alloc(&me->scratch, panels_bytes(d, T)), *values = arena_alloc(&me->scratch, panels_bytes(T, d));
+    float *keys = arena_alloc(&me->scratch, panels_bytes(d, T)),
+          *values = arena_alloc(&me->scratch, panels_bytes(T, d));
     float *p = arena_alloc(&me->scratch, QUERIES * T * sizeof(float));
     for (size_t unit = begin; unit < end; unit++) {
         const struct head h = head_of(a, unit);
@@ -219,8 +220,8 @@ void attention_cache_put(float *cache, size_t max_len, size_t heads, size_t d, s
     }
 }
 
-void attention_cached(struct sphere *me, float *out, const float *q, size_t q_stride, const float *cache, size_t max_len,
-                      size_t heads, size_t d, size_t pos, size_t n, struct share which)
+void attention_cached(struct sphere *me, float *out, const float *q, size_t q_stride, const float *cache,
+                      size_t max_len, size_t heads, size_t d, size_t pos, size_t n, struct share which)
 {
     const struct kernels *kn = kernels_get();
     const size_t C = heads * d, mark = arena_mark(&me->scratch);

@@ -39,5 +39,6 @@ static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t en
 
 struct work embedding_grad_work(const struct embedding_grad *g)
 {
-    return (struct work){(g->cols + COLUMNS - 1) / COLUMNS, 32 * (uint64_t)g->batch * g->seq_len * COLUMNS, grad_run, g};
+    return (struct work){(g->cols + COLUMNS - 1) / COLUMNS, 32 * (uint64_t)g->batch * g->seq_len * COLUMNS, grad_run,
+                         g};
 }

@@ -18,8 +18,8 @@ void layernorm_rows_backward(float *dx, float *y, const float *dy, const float *
 {
     const struct kernels *kn = kernels_get();
     for (size_t r = 0; r < rows; r++)
-        kn->layernorm_backward_f32(dx + r * cols, y ? y + r * cols : NULL, dy + r * cols, x + r * cols, weight, bias, cols,
-                                   mean[r], rstd[r]);
+        kn->layernorm_backward_f32(dx + r * cols, y ? y + r * cols : NULL, dy + r * cols, x + r * cols, weight, bias,
+                                   cols, mean[r], rstd[r]);
 }
 
 static void norm_grad_run(struct sphere *me, const void *ctx, size_t begin, size_t end)

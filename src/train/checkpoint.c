@@ -8,9 +8,9 @@
 #include "train/checkpoint.h"
 
 #include "base/file.h"
+#include "base/human.h"
 #include "base/memory.h"
 #include "formats/json.h"
-#include "train/human_internal.h"
 #include "train/training_internal.h"
 
 #include <ctype.h>

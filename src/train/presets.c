@@ -61,15 +61,15 @@ static struct train_settings gpt2(size_t layers, size_t heads, size_t width, dou
     return s;
 }
 
+/* Small batches, short windows, a high rate: what brings the loss down fastest in the first minute. */
 static struct train_settings demo(void)
 {
-    /* many small batches: at the same number of tokens batches of 16 end 0.2 higher */
-    struct train_settings s = small(4, 5, 160, 128, 4, 2000, 0);
+    struct train_settings s = small(4, 4, 128, 64, 8, 3000, 0);
     s.val_fraction = 0.05;
     s.schedule =
-        (struct schedule){SCHEDULE_COSINE, .lr = 2e-3, .min_lr = 2e-4, .warmup_steps = 100, .decay_fraction = 0.2};
-    s.eval_every = 500;
-    s.eval_batches = 40;
+        (struct schedule){SCHEDULE_COSINE, .lr = 3e-3, .min_lr = 3e-4, .warmup_steps = 100, .decay_fraction = 0.2};
+    s.eval_every = 1000;
+    s.eval_batches = 80;
     s.save_every = 1000;
     return s;
 }

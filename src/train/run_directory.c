@@ -2,10 +2,10 @@
 #include "train/run_directory.h"
 
 #include "base/file.h"
+#include "base/human.h"
 #include "base/memory.h"
 #include "formats/json.h"
 #include "topology/isa.h"
-#include "train/human_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/stats_report.h"
 
+#include "base/human.h"
 #include "base/memory.h"
-#include "train/human_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -17,12 +17,12 @@
 #include "train/threaded_training.h"
 
 #include "base/clock.h"
+#include "base/human.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "ops/adamw.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
-#include "train/human_internal.h"
 #include "train/training_internal.h"
 
 #include <inttypes.h>

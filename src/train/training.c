@@ -6,10 +6,10 @@
  */
 #include "train/training.h"
 
+#include "base/human.h"
 #include "base/memory.h"
 #include "runtime/sphere.h"
 #include "topology/topology.h"
-#include "train/human_internal.h"
 #include "train/training_internal.h"
 
 #include <math.h>

@@ -130,7 +130,8 @@ START_TEST(test_gemm)
                                     .plain = (r.word[3] & 9) == 8};
         float *want = malloc(c.m * c.n * sizeof *want), *got = malloc(c.m * c.n * sizeof *got);
         gemm_once(kernels_of(ISA_PORTABLE), &c, want);
-        EACH_ISA(kn) {
+        EACH_ISA(kn)
+        {
             gemm_once(kn, &c, got);
             same_bits("gemm", kn, got, want, c.m * c.n);
         }
@@ -144,11 +145,22 @@ START_TEST(test_gemm_goes_on)
 {
     const size_t m = 13, n = 35, k = 40, cut = 23;
     float *a = numbers(m * k, 5), *b = numbers(k * n, 6);
-    EACH_ISA(kn) {
-        float *p = malloc((n + kn->nr) * k * sizeof *p), *whole = malloc(m * n * sizeof *p), *parts = malloc(m * n * sizeof *p);
+    EACH_ISA(kn)
+    {
+        float *p = malloc((n + kn->nr) * k * sizeof *p), *whole = malloc(m * n * sizeof *p),
+              *parts = malloc(m * n * sizeof *p);
         kn->pack_f32(p, b, (ptrdiff_t)n, 1, k, n);
-        struct gemm g = {.m = m, .n = n, .k = k, .a = a, .a_row = (ptrdiff_t)k, .a_col = 1, .b = p, .b_panel = k * kn->nr,
-                         .b_row = kn->nr, .c = whole, .c_row = (ptrdiff_t)n};
+        struct gemm g = {.m = m,
+                         .n = n,
+                         .k = k,
+                         .a = a,
+                         .a_row = (ptrdiff_t)k,
+                         .a_col = 1,
+                         .b = p,
+                         .b_panel = k * kn->nr,
+                         .b_row = kn->nr,
+                         .c = whole,
+                         .c_row = (ptrdiff_t)n};
         kn->gemm_f32(&g);
         g.c = parts;
         g.k = cut;
@@ -169,15 +181,24 @@ END_TEST
 /* Values no one plans for: a denormal, infinities and NaN go through as IEEE says, in every version. */
 START_TEST(test_special_values)
 {
-    EACH_ISA(kn) {
+    EACH_ISA(kn)
+    {
         const float a[4] = {1e-40f, INFINITY, NAN, -1.5f};
         float b[4 * 32], c[4] = {0}, packed[4 * 32];
         for (int i = 0; i < 4; i++)
             b[i] = 1;
         kn->pack_f32(packed, b, 1, 1, 1, 1);
-        kn->gemm_f32(&(struct gemm){
-            .m = 4, .n = 1, .k = 1, .a = a, .a_row = 1, .a_col = 1, .b = packed, .b_panel = kn->nr, .b_row = kn->nr, .c = c,
-            .c_row = 1});
+        kn->gemm_f32(&(struct gemm){.m = 4,
+                                    .n = 1,
+                                    .k = 1,
+                                    .a = a,
+                                    .a_row = 1,
+                                    .a_col = 1,
+                                    .b = packed,
+                                    .b_panel = kn->nr,
+                                    .b_row = kn->nr,
+                                    .c = c,
+                                    .c_row = 1});
         ck_assert(c[0] == 1e-40f && isinf(c[1]) && isnan(c[2]) && c[3] == -1.5f);
         float x[20] = {[3] = NAN}, max, sum;
         kn->exp_sum_f32(x, 20, &max, &sum);
@@ -195,7 +216,8 @@ END_TEST
 
 START_TEST(test_exp)
 {
-    EACH_ISA(kn) {
+    EACH_ISA(kn)
+    {
         float x[400], y[400];
         double worst = 0;
         for (int round = 0; round < 200; round++) {
@@ -216,7 +238,8 @@ START_TEST(test_layernorm)
         const size_t n = lengths[l];
         float *x = numbers(n, 1), *w = numbers(n, 2), *b = numbers(n, 3), *dy = numbers(n, 4), *dx0 = numbers(n, 5);
         struct guarded want_y = guard(n, NULL), want_dx = guard(n, dx0);
-        EACH_ISA(kn) {
+        EACH_ISA(kn)
+        {
             struct guarded y = guard(n, NULL), again = guard(n, NULL), dx = guard(n, dx0);
             float mean, rstd;
             kn->layernorm_f32(y.x, x, w, b, n, 1e-5f, &mean, &rstd);
@@ -265,7 +288,8 @@ START_TEST(test_gelu)
         for (size_t i = 0; i < n; i++)
             x[i] *= 3;
         struct guarded want = guard(n, NULL), want_dx = guard(n, NULL);
-        EACH_ISA(kn) {
+        EACH_ISA(kn)
+        {
             struct guarded y = guard(n, NULL), again = guard(n, NULL), dx = guard(n, dy);
             kn->gelu_f32(y.x, x, n);
             kn->gelu_backward_f32(dx.x, again.x, x, n);
@@ -273,7 +297,8 @@ START_TEST(test_gelu)
             for (size_t i = 0; i < n; i++) {
                 const double h = 1e-5, slope = (gelu_reference(x[i] + h) - gelu_reference(x[i] - h)) / (2 * h);
                 within("gelu", kn, i, (double)y.x[i], gelu_reference(x[i]), 4e-7 * (1 + fabs((double)x[i])));
-                within("gelu backward", kn, i, (double)dx.x[i], (double)dy[i] * slope, 2e-6 * (1 + fabs((double)dy[i])));
+                within("gelu backward", kn, i, (double)dx.x[i], (double)dy[i] * slope,
+                       2e-6 * (1 + fabs((double)dy[i])));
             }
             if (kn->isa == ISA_PORTABLE) {
                 memcpy(want.x, y.x, n * sizeof(float));
@@ -296,7 +321,8 @@ START_TEST(test_softmax)
         float *x = numbers(total, 8), *up = numbers(total, 9);
         const float scale = 0.37f;
         struct guarded want = guard(total, NULL), want_ds = guard(total, NULL);
-        EACH_ISA(kn) {
+        EACH_ISA(kn)
+        {
             struct guarded p = guard(total, x), again = guard(total, x), ds = guard(total, up);
             float max, inverse;
             kn->softmax_f32(p.x, n, total, scale, &max, &inverse);
@@ -336,7 +362,8 @@ START_TEST(test_sums)
         struct guarded want[3] = {guard(n, NULL), guard(n, NULL), guard(n, NULL)};
         float want_dot = 0;
         double want_square = 0;
-        EACH_ISA(kn) {
+        EACH_ISA(kn)
+        {
             struct guarded sum = guard(n, old), dw = guard(n, NULL), db = guard(n, NULL);
             kn->colsum_f32(sum.x, x, rows, n, stride, true);
             kn->layernorm_columns_f32(dw.x, db.x, x, y, mean, rstd, rows, n, stride, false);
@@ -386,7 +413,8 @@ START_TEST(test_dropout)
 {
     const float p = 0.3f;
     const uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
-    EACH_ISA(kn) {
+    EACH_ISA(kn)
+    {
         size_t dropped = 0, all = 0;
         for (uint64_t row = 0; row < 300; row++) {
             const size_t n = lengths[row % LENGTHS];
@@ -419,7 +447,8 @@ START_TEST(test_vectors)
         const struct adamw_coef c = {1e-2f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.7f, 1.3f, 1.1f};
         struct guarded ww = guard(n, w), wm = guard(n, m), wv = guard(n, v);
         kernels_of(ISA_PORTABLE)->adamw_f32(ww.x, wm.x, wv.x, g, n, &c);
-        EACH_ISA(kn) {
+        EACH_ISA(kn)
+        {
             struct guarded gw = guard(n, w), gm = guard(n, m), gv = guard(n, v), sum = guard(n, w);
             kn->adamw_f32(gw.x, gm.x, gv.x, g, n, &c);
             kn->add_f32(sum.x, g, n);

@@ -67,7 +67,8 @@ static struct team *team_of(int n, enum team_backend backend, size_t scratch_byt
 /* One team for one decoder's plan. */
 static struct team *team_for(const struct model *m, enum decoder_use use, size_t B, size_t T, int n)
 {
-    return team_of(n, n == 1 ? TEAM_SERIAL : TEAM_PTHREAD, decoder_plan(model_config(m), use, B, T).sphere_scratch_bytes);
+    return team_of(n, n == 1 ? TEAM_SERIAL : TEAM_PTHREAD,
+                   decoder_plan(model_config(m), use, B, T).sphere_scratch_bytes);
 }
 
 struct fixture {
@@ -207,7 +208,8 @@ START_TEST(test_gradients)
     float *grads = mem_calloc(model_size(f.model), sizeof *grads);
     for (size_t leaves = 1; leaves <= 2; leaves++) {
         memset(grads, 0x7f, model_size(f.model) * sizeof *grads); /* what is not written shows */
-        const double loss = gradient(&f, grads, leaves, leaves == 1 ? 1 : 5), want = (double)expected(&f, "loss", "")[0];
+        const double loss = gradient(&f, grads, leaves, leaves == 1 ? 1 : 5),
+                     want = (double)expected(&f, "loss", "")[0];
         ck_assert_msg(!!(fabs(loss - want) <= 1e-6 * want), "loss %.9g, PyTorch has %.9g", loss, want);
         for (size_t i = 0; i < n; i++)
             assert_close(p[i].name, grads + p[i].offset, expected(&f, "grad.", p[i].name), p[i].count, 2e-5);
@@ -253,8 +255,8 @@ START_TEST(test_adamw_steps)
         memset(v, 0, size * sizeof *v);
         for (int step = 0; step < 10; step++) {
             const double loss = gradient(&f, g, 1, 2);
-            ck_assert_msg(!!(fabs(loss - (double)losses[step]) <= 1e-5 * loss), "step %d: loss %.9g, PyTorch has %.9g", step,
-                          loss, (double)losses[step]);
+            ck_assert_msg(!!(fabs(loss - (double)losses[step]) <= 1e-5 * loss), "step %d: loss %.9g, PyTorch has %.9g",
+                          step, loss, (double)losses[step]);
             double square = 0;
             for (size_t i = 0; i < n; i++)
                 square += kernels_get()->sumsq_f32(g + p[i].offset, p[i].count);

@@ -32,7 +32,8 @@ START_TEST(test_each_unit_once)
         int *rows[4] = {times[0], times[1], times[2], times[3]};
         struct work bags[4];
         for (int b = 0; b < 4; b++) {
-            bags[b] = (struct work){(r.word[1] >> (8 * b)) % 65, 1 + (r.word[2] >> (8 * b)) % 1000, count_units, &rows[b]};
+            bags[b] =
+                (struct work){(r.word[1] >> (8 * b)) % 65, 1 + (r.word[2] >> (8 * b)) % 1000, count_units, &rows[b]};
         }
         for (int id = 0; id < width; id++) {
             struct sphere me = {.id = id, .width = width};

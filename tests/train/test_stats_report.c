@@ -117,8 +117,8 @@ START_TEST(a_wrong_file_is_refused)
         "{\"backend\":\"x\",\"num_spheres\":2,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{}]}",
         "{\"backend\":\"x\",\"num_spheres\":1,\"width\":2,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{}]}",
         "{\"backend\":\"x\",\"num_spheres\":1,\"width\":1,\"step\":-1,\"tokens\":0,\"seconds\":1,\"spheres\":[{}]}",
-        "{\"backend\":\"x\",\"num_spheres\":1,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{\"id\":3}"
-        "]}"};
+        ("{\"backend\":\"x\",\"num_spheres\":1,\"width\":1,\"step\":0,\"tokens\":0,\"seconds\":1,\"spheres\":[{\"id\":3}"
+         "]}")};
     char path[600];
     snprintf(path, sizeof path, "%s", fixture_path(&fixture, "stats.json"));
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

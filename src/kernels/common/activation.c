@@ -9,7 +9,7 @@
 #include "kernels_internal.h"
 
 #define SQRT_2_OVER_PI 0x1.988454p-1f
-#define CUBIC 0.044715f
+#define CUBIC          0.044715f
 
 SIMD vf gelu_sigmoid(vf x, vf xx)
 {

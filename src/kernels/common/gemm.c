@@ -34,10 +34,11 @@ SIMD void tile(const size_t mr, const bool full, const struct gemm *g, size_t i0
             acc[i][v] = !init ? vf_set1(0) : full ? vf_load(init + 16 * v) : vf_load_n(init + 16 * v, left(n, 16 * v));
     }
     UNROLL
-    for (size_t i = 0; i < mr; i++) /* the output's lines arrive while the products are made */
+    for (size_t i = 0; i < mr; i++) { /* the output's lines arrive while the products are made */
         UNROLL
         for (size_t v = 0; v < GEMM_NV; v++)
             __builtin_prefetch(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0 + 16 * v, 1);
+    }
     for (size_t p = 0; p < g->k; p++) {
         vf bv[GEMM_NV];
         UNROLL

@@ -6,7 +6,6 @@
  */
 #include "kernels_internal.h"
 
-
 void K(layernorm_f32)(float *y, const float *x, const float *weight, const float *bias, size_t n, float eps,
                       float *mean_out, float *rstd_out)
 {

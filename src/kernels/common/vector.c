@@ -51,8 +51,8 @@ void K(adamw_f32)(float *w, float *m, float *v, const float *g, size_t n, const 
 }
 
 #define ID_portable ISA_PORTABLE
-#define ID_avx2 ISA_AVX2
-#define ID_avx512 ISA_AVX512
+#define ID_avx2     ISA_AVX2
+#define ID_avx512   ISA_AVX512
 
 const struct kernels PASTE(kernels, ISA) = {
     .isa = PASTE(ID, ISA),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "train/human_internal.h"
+#include "base/human.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static const char *scaled(struct human *out, double x, double step, const char *const *units, int num_units)
@@ -23,7 +24,7 @@ const char *human_bytes(struct human *out, uint64_t bytes)
 
 const char *human_count(struct human *out, double count)
 {
-    static const char *const units[] = {"", " k", " M", " G", " T", " P"};
+    static const char *const units[] = {"", "k", "M", "G", "T", "P"};
     return scaled(out, count, 1000, units, sizeof units / sizeof *units);
 }
 
@@ -39,5 +40,34 @@ const char *human_seconds(struct human *out, double seconds)
         snprintf(out->text, sizeof out->text, "%.1f min", seconds / 60);
     else
         snprintf(out->text, sizeof out->text, "%.1f h", seconds / 3600);
+    return out->text;
+}
+
+const char *human_whole(struct human *out, uint64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, n), at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            out->text[at++] = ',';
+        out->text[at++] = digits[i];
+    }
+    out->text[at] = '\0';
+    return out->text;
+}
+
+const char *human_duration(struct human *out, double seconds)
+{
+    if (!(seconds >= 0 && seconds < 1e10)) {
+        snprintf(out->text, sizeof out->text, "?");
+        return out->text;
+    }
+    unsigned long long s = (unsigned long long)(seconds + 0.5);
+    if (s < 3600)
+        snprintf(out->text, sizeof out->text, "%llu:%02llu", s / 60, s % 60);
+    else if (s < 2 * 86400)
+        snprintf(out->text, sizeof out->text, "%llu:%02llu:%02llu", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(out->text, sizeof out->text, "%llu d %llu h", s / 86400, s / 3600 % 24);
     return out->text;
 }
