@@ -19,7 +19,8 @@
     X(CANCELLED, 7, "cancelled")                                                                                       \
     X(SYSTEM, 8, "the system refused a resource")                                                                      \
     X(MISUSE, 9, "called in the wrong state")                                                                          \
-    X(TIMEOUT, 10, "the time to wait was over")
+    X(TIMEOUT, 10, "the time to wait was over")                                                                        \
+    X(QUEUE_FULL, 11, "the queue is full")
 
 enum status {
 #define X(name, code, text) STATUS_##name = code,
