@@ -59,6 +59,22 @@ START_TEST(a_long_reason_is_cut_and_none_is_fine)
 }
 END_TEST
 
+START_TEST(a_request_reaches_the_whole_tree_below)
+{
+    struct cancel *all[1 + 3 + 9] = {token(NULL)}; /* each of the first four has three children */
+    for (int i = 1; i < 13; i++)
+        all[i] = token(all[(i - 1) / 3]);
+    ck_assert(cancel_request(all[2], "a branch"));
+    for (int i = 0; i < 13; i++)
+        ck_assert_str_eq(cancel_reason(all[i]), i == 2 || (i - 1) / 3 == 2 ? "a branch" : "");
+    ck_assert(cancel_request(all[0], "all"));
+    for (int i = 0; i < 13; i++)
+        ck_assert_str_eq(cancel_reason(all[i]), i == 2 || (i - 1) / 3 == 2 ? "a branch" : "all");
+    for (int i = 0; i < 13; i++)
+        ck_assert_int_eq(cancel_free(all[i]), STATUS_OK);
+}
+END_TEST
+
 START_TEST(children_follow_their_parent_and_not_each_other)
 {
     struct cancel *server = token(NULL), *one = token(server), *two = token(server), *part = token(one);
@@ -275,6 +291,7 @@ int main(void)
     tcase_add_test(tc, a_request_is_seen_with_its_first_reason);
     tcase_add_test(tc, no_token_is_never_cancelled);
     tcase_add_test(tc, a_long_reason_is_cut_and_none_is_fine);
+    tcase_add_test(tc, a_request_reaches_the_whole_tree_below);
     tcase_add_test(tc, children_follow_their_parent_and_not_each_other);
     tcase_add_test(tc, a_child_hears_of_those_above_a_parent_that_is_gone);
     tcase_add_test(tc, a_deadline_reaches_below_only_comes_nearer_and_stays);
