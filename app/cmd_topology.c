@@ -4,9 +4,13 @@
  */
 #include "app/command.h"
 #include "app/options.h"
+#include "base/buffer.h"
 #include "base/human.h"
+#include "base/memory.h"
 #include "formats/json.h"
+#include "runtime/place.h"
 #include "runtime/sphere.h"
+#include "topology/cpu_map.h"
 #include "topology/isa.h"
 #include "topology/topology.h"
 
@@ -22,6 +26,7 @@ static const struct option_usage usage = {
     .examples = "  cllm topology\n"
                 "  cllm topology --threads 157\n"
                 "  taskset -c 0 cllm topology --json\n"
+                "  OMP_NUM_THREADS=1 cllm topology\n"
                 "  CLLM_ISA=portable cllm topology\n",
 };
 
@@ -76,6 +81,148 @@ static void draw_spheres(int n)
     printf("\n");
 }
 
+/* "0-3,8": the numbers i of 0 … n-1 that are in, cut after whole ranges when there are too many for the text. */
+struct ranges {
+    char text[72];
+    int count;
+};
+
+static const char *list_ranges(struct ranges *out, int n, bool (*in)(int i, const void *context), const void *context)
+{
+    size_t used = 0;
+    bool cut = false;
+    *out = (struct ranges){.count = 0};
+    for (int i = 0; i < n; i++) {
+        if (!in(i, context))
+            continue;
+        int last = i;
+        while (last + 1 < n && in(last + 1, context))
+            last++;
+        char range[32];
+        const int len = snprintf(range, sizeof range, last > i ? "%s%d-%d" : "%s%d", used ? "," : "", i, last);
+        cut = cut || used + (size_t)len + sizeof ",…" > sizeof out->text;
+        if (!cut)
+            used += (size_t)snprintf(out->text + used, sizeof out->text - used, "%s", range);
+        out->count += last - i + 1;
+        i = last;
+    }
+    if (cut)
+        snprintf(out->text + used, sizeof out->text - used, ",…");
+    return out->text;
+}
+
+/* What `cllm topology` shows: the CPUs, and which of them are whose. */
+struct picture {
+    struct topology topology;
+    struct cpu_map map;
+    struct places places;
+    enum isa isa;
+    int spheres;
+    bool asked;
+};
+
+struct spheres_on {
+    const struct picture *picture;
+    int cpu;
+};
+
+static bool sits_on(int id, const void *context)
+{
+    const struct spheres_on *on = context;
+    return place_of(&on->picture->places, id, on->picture->spheres) == on->cpu;
+}
+
+struct sharers {
+    const struct cpu_map *map;
+    int level, lowest; /* level 0: of the core; else of the data cache */
+};
+
+static bool shares(int cpu, const void *context)
+{
+    const struct sharers *s = context;
+    for (int i = 0; i < s->map->count; i++)
+        if (s->map->cpus[i].cpu == cpu)
+            return (s->level ? s->map->cpus[i].cache[s->level - 1] : s->map->cpus[i].core) == s->lowest;
+    return false;
+}
+
+static int cpus_end(const struct cpu_map *map)
+{
+    int end = 0;
+    for (int i = 0; i < map->count; i++)
+        end = map->cpus[i].cpu >= end ? map->cpus[i].cpu + 1 : end;
+    return end;
+}
+
+/* "L3 0-7 | 8-15": who shares; the first few. */
+static void print_sharing(const struct cpu_map *map, const char *name, int level)
+{
+    enum { FEW = 8 };
+    int groups = 0, alone = 0;
+    for (int i = 0; i < map->count; i++) {
+        const struct cpu_info *c = &map->cpus[i];
+        const struct sharers sharers = {map, level, level ? c->cache[level - 1] : c->core};
+        if (sharers.lowest != c->cpu)
+            continue;
+        struct ranges list;
+        list_ranges(&list, cpus_end(map), shares, &sharers);
+        alone += list.count == 1;
+        if (groups++ < FEW)
+            printf("%s%s", groups == 1 ? name : " | ", list.text);
+    }
+    if (groups > FEW)
+        printf(" | … %d in all", groups);
+    if (groups > 0)
+        printf("%s\n", alone < groups ? "" : level ? " (one CPU each)" : " (one hardware thread a core, no siblings)");
+}
+
+static void print_ours(const struct cpu_info *c, const struct picture *p)
+{
+    struct ranges list;
+    const struct spheres_on on = {p, c->cpu};
+    list_ranges(&list, p->spheres, sits_on, &on);
+    if (!c->ours)
+        printf("not ours\n");
+    else if (list.count == 0)
+        printf("free\n");
+    else
+        printf("sphere%s %s%s", list.count == 1 ? "" : "s", list.text, list.count < 3 ? "\n" : "");
+    if (c->ours && list.count >= 3)
+        printf("  (%d)\n", list.count);
+}
+
+/* Package, node, L3, core, CPU, and the spheres on each: the hierarchy laid along the machine. */
+static void draw_places(const struct picture *p)
+{
+    printf("\nplaces, near ones beside each other:\n");
+    const struct cpu_info *before = NULL;
+    for (int i = 0; i < p->map.count; before = &p->map.cpus[i++]) {
+        const struct cpu_info *c = &p->map.cpus[i];
+        const bool package = !before || c->package != before->package, node = package || c->node != before->node;
+        const bool l3 = c->cache[2] >= 0 && (node || c->cache[2] != before->cache[2]);
+        if (package && c->package >= 0)
+            printf("  package %d\n", c->package);
+        if (node && c->node >= 0)
+            printf("    NUMA node %d\n", c->node);
+        struct ranges list;
+        const struct sharers sharers = {&p->map, 3, c->cache[2]};
+        if (l3)
+            printf("      L3 of CPUs %s\n", list_ranges(&list, cpus_end(&p->map), shares, &sharers));
+        if (!before || c->core != before->core || node)
+            printf("        core %-4d", c->core);
+        else
+            printf("             %4s", "");
+        printf(" CPU %-4d ", c->cpu);
+        print_ours(c, p);
+    }
+    if (place_slot(0, p->spheres, p->places.count) == PLACE_ANYWHERE)
+        printf("  The system may move them: so few spheres a CPU are not pinned.\n");
+    else if (p->topology.quota_cpus > 0)
+        printf("  Under a CPU quota, which names no CPUs, spheres are not pinned.\n");
+    else
+        printf("  So many spheres a CPU are pinned like this.\n");
+}
+
 static void print_caches(const struct topology *t)
 {
     struct human a;
@@ -87,39 +234,80 @@ static void print_caches(const struct topology *t)
     printf("; lines of %zu bytes\n", t->line_bytes);
 }
 
-static void print_text(const struct topology *t, enum isa isa, int spheres, bool asked)
+static void print_limits(const struct topology *t, int automatic)
 {
-    struct human a, b;
-    char reason[160];
-    isa_reason(isa, reason, sizeof reason);
-    printf("cpu          %s\n", t->cpu_model[0] ? t->cpu_model : "unknown");
-    printf("installed    %d package%s, %d cores, %d hardware threads, %d NUMA node%s (as %s says)\n", t->packages,
-           t->packages == 1 ? "" : "s", t->cores, t->hardware_threads, t->numa_nodes, t->numa_nodes == 1 ? "" : "s",
-           t->source);
-    print_caches(t);
-    printf("memory       %s, %s available\n", human_bytes(&a, t->memory_bytes),
-           human_bytes(&b, t->memory_available_bytes));
     printf("affinity     %d hardware threads on %d cores\n", t->affinity_threads, t->affinity_cores);
     if (t->quota_cpus > 0)
         printf("quota        %.2f CPUs (%s)\n", t->quota_cpus, t->quota_source);
     else
         printf("quota        none\n");
-    if (t->omp_num_threads > 0)
+    if (t->omp_ignored[0])
+        printf("environment  OMP_NUM_THREADS is \"%s\", not a positive number: ignored\n", t->omp_ignored);
+    else if (t->omp_num_threads > t->usable)
+        printf("environment  OMP_NUM_THREADS=%d, more than there is: no effect\n", t->omp_num_threads);
+    else if (t->omp_num_threads > 0)
         printf("environment  OMP_NUM_THREADS=%d\n", t->omp_num_threads);
     printf("usable       %d: %s\n", t->usable, t->limited_by);
-    printf("isa          %s: %s\n", isa_name(isa), reason);
-    printf("spheres      %d, %s\n", spheres,
-           asked ? "as asked for"
-           : topology_auto_spheres(t) < t->usable
-               ? "one usable core is kept for the application thread"
-               : "one for each usable core");
-    if (spheres > t->usable)
-        printf("             more than there are cores to use: they sleep at barriers instead of spinning\n");
-    draw_spheres(spheres);
+    printf("0 threads    means %d sphere%s: %s\n", automatic, automatic == 1 ? "" : "s",
+           automatic < t->usable ? "one usable core is kept for the application thread" : "one for each usable core");
 }
 
-static json_t *topology_json(const struct topology *t, enum isa isa, int spheres)
+static void print_text(const struct picture *p)
 {
+    const struct topology *t = &p->topology;
+    struct human a, b;
+    char reason[160];
+    isa_reason(p->isa, reason, sizeof reason);
+    printf("cpu          %s\n", t->cpu_model[0] ? t->cpu_model : "unknown");
+    printf("installed    %d package%s, %d cores, %d hardware threads, %d NUMA node%s (as %s says)\n", t->packages,
+           t->packages == 1 ? "" : "s", t->cores, t->hardware_threads, t->numa_nodes, t->numa_nodes == 1 ? "" : "s",
+           t->source);
+    print_caches(t);
+    print_sharing(&p->map, "siblings     CPUs ", 0);
+    static const char *const NAMES[] = {"", "", "L2 shared by CPUs ", "L3 shared by CPUs ", "L4 shared by CPUs "};
+    for (int level = 2; level <= TOPOLOGY_MAX_CACHE_LEVEL; level++)
+        print_sharing(&p->map, NAMES[level], level);
+    printf("memory       %s, %s available", human_bytes(&a, t->memory_bytes),
+           human_bytes(&b, t->memory_available_bytes));
+    const size_t huge_bytes = mem_huge_page_bytes();
+    if (huge_bytes)
+        printf("; huge pages of %s by advice\n", human_bytes(&a, huge_bytes));
+    else
+        printf("; no huge pages by advice\n");
+    print_limits(t, topology_auto_spheres(t));
+    printf("isa          %s: %s\n", isa_name(p->isa), reason);
+    printf("spheres      %d, %s\n", p->spheres, p->asked ? "as asked for" : "as 0 threads means");
+    if (p->spheres > t->usable)
+        printf("             more than there are cores to use: they sleep at barriers instead of spinning\n");
+    draw_spheres(p->spheres);
+    draw_places(p);
+}
+
+static json_t *cpus_json(const struct picture *p)
+{
+    json_t *cpus = json_array();
+    for (int i = 0; i < p->map.count; i++) {
+        const struct cpu_info *c = &p->map.cpus[i];
+        json_t *caches = json_array(), *spheres = json_array();
+        for (int level = 0; level < TOPOLOGY_MAX_CACHE_LEVEL; level++)
+            if (c->cache[level] >= 0)
+                json_array_append_new(caches,
+                                      json_pack("{s:i, s:i}", "level", level + 1, "shared_from", c->cache[level]));
+        for (int id = 0; id < p->spheres; id++)
+            if (place_of(&p->places, id, p->spheres) == c->cpu)
+                json_array_append_new(spheres, json_integer(id));
+        json_array_append_new(cpus, json_pack("{s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o}", "cpu", c->cpu, "core",
+                                              c->core, "thread", c->thread, "package", c->package, "node", c->node,
+                                              "ours", (int)c->ours, "caches", caches, "spheres", spheres));
+    }
+    return cpus;
+}
+
+static json_t *topology_json(const struct picture *p)
+{
+    const struct topology *t = &p->topology;
+    const enum isa isa = p->isa;
+    const int spheres = p->spheres;
     char reason[160];
     isa_reason(isa, reason, sizeof reason);
     json_t *caches = json_array(), *levels = json_array(), *groups = json_array();
@@ -141,13 +329,39 @@ static json_t *topology_json(const struct topology *t, enum isa isa, int spheres
         t->affinity_cores, "quota_cpus", t->quota_cpus, "quota_source", t->quota_source, "omp_num_threads",
         t->omp_num_threads, "usable", t->usable, "limited_by", t->limited_by, "line_bytes", (json_int_t)t->line_bytes,
         "memory_bytes", (json_int_t)t->memory_bytes, "memory_available_bytes", (json_int_t)t->memory_available_bytes);
+    json_object_set_new(object, "omp_num_threads_ignored",
+                        t->omp_ignored[0] ? json_string(t->omp_ignored) : json_null());
+    json_object_set_new(object, "huge_page_bytes", json_integer((json_int_t)mem_huge_page_bytes()));
     json_object_set_new(object, "caches", caches);
+    json_object_set_new(object, "cpus", cpus_json(p));
     json_object_set_new(
         object, "isa",
         json_pack("{s:s, s:s, s:s}", "chosen", isa_name(isa), "best", isa_name(isa_best()), "why", reason));
-    json_object_set_new(object, "spheres", json_pack("{s:i, s:i, s:o, s:o}", "count", spheres, "auto",
-                                                     topology_auto_spheres(t), "levels", levels, "groups", groups));
+    json_object_set_new(object, "spheres",
+                        json_pack("{s:i, s:i, s:o, s:o}", "count", spheres, "auto", topology_auto_spheres(t), "levels",
+                                  levels, "groups", groups));
     return object;
+}
+
+static int show(const struct picture *p, bool json)
+{
+    if (!json) {
+        print_text(p);
+        return EXIT_CODE_OK;
+    }
+    struct error err = {0};
+    struct buffer text = {0};
+    int code = EXIT_CODE_OK;
+    json_t *object = topology_json(p);
+    enum status status =
+        object ? json_write(object, true, &text, &err) : error_set(&err, STATUS_NOMEM, "no memory for the figures");
+    if (status == STATUS_OK)
+        fputs(text.data, stdout);
+    else
+        code = command_failed("topology", &err);
+    buffer_release(&text);
+    json_decref(object);
+    return code;
 }
 
 int cmd_topology(int argc, char **argv)
@@ -164,25 +378,17 @@ int cmd_topology(int argc, char **argv)
     if (code != OPTIONS_GO_ON)
         return code;
     struct error err = {0};
-    struct topology topology;
-    enum isa isa;
-    topology_read(&topology);
-    if (isa_choose(&isa, &err) != STATUS_OK)
-        return command_failed("topology", &err);
-    int spheres = threads ? threads : topology_auto_spheres(&topology);
-    if (json) {
-        json_t *object = topology_json(&topology, isa, spheres);
-        struct buffer text = {0};
-        enum status status = object ? json_write(object, true, &text, &err)
-                                    : error_set(&err, STATUS_NOMEM, "no memory for the figures");
-        if (status == STATUS_OK)
-            fputs(text.data, stdout);
-        else
-            code = command_failed("topology", &err);
-        buffer_release(&text);
-        json_decref(object);
+    struct picture p = {.asked = threads > 0};
+    topology_read(&p.topology);
+    p.spheres = threads ? threads : topology_auto_spheres(&p.topology);
+    if (isa_choose(&p.isa, &err) != STATUS_OK || cpu_map_read(&p.map, &err) != STATUS_OK ||
+        places_init(&p.places, &err) != STATUS_OK) {
+        code = command_failed("topology", &err);
     } else {
-        print_text(&topology, isa, spheres, threads > 0);
+        places_order(&p.places, &p.map);
+        code = show(&p, json);
     }
-    return command_finish_output("topology", code == OPTIONS_GO_ON ? EXIT_CODE_OK : code);
+    places_release(&p.places);
+    cpu_map_release(&p.map);
+    return command_finish_output("topology", code);
 }

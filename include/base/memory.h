@@ -22,6 +22,18 @@ void mem_free(void *p); /* NULL is fine */
 void *mem_map(size_t size_bytes);
 void mem_unmap(void *p, size_t size_bytes);
 
+/* As mem_map, on a multiple of `alignment`, a power of two of at least a page.  Returned by mem_unmap. */
+void *mem_map_aligned(size_t size_bytes, size_t alignment);
+
+size_t mem_page_bytes(void);
+
+/* The size of the pages that the system gives for mem_advise_huge; 0 where it has none or they are switched off. */
+size_t mem_huge_page_bytes(void);
+
+/* Asks for huge pages in mapped memory; advice, which the system may follow where a whole huge page fits.  False when
+ * it will not (mem_huge_page_bytes is 0, or the range is not of mem_map). */
+bool mem_advise_huge(void *p, size_t size_bytes);
+
 /* How many requests (alloc, calloc, realloc, map) were made so far, by all threads. */
 uint64_t mem_request_count(void);
 

@@ -24,7 +24,8 @@ struct topology {
     int affinity_cores;        /* distinct physical cores under that mask */
     double quota_cpus;         /* least cgroup quota of all ancestors, in CPUs; 0 = no quota */
     char quota_source[256];    /* the file that says so, or "" */
-    int omp_num_threads;       /* 0 = not set */
+    int omp_num_threads;       /* 0 = not set, or ignored */
+    char omp_ignored[64];      /* what OMP_NUM_THREADS says where that is no positive number, else "" */
     int usable;                /* what the above leave, at least 1 */
     char limited_by[320];      /* one phrase: "all 2 cores", "cgroup quota 1.50 CPUs (…)", … */
     struct {

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/memory.h"
 
+#include "base/check.h"
+
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static _Atomic uint64_t requests; /* relaxed: a statistic */
 static _Atomic int64_t fail_at = -1;
@@ -54,8 +58,8 @@ void *mem_map(size_t size_bytes)
 {
     if (refused())
         return NULL;
-    void *p = mmap(NULL, size_bytes ? size_bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
+    void *p = mmap(NULL, size_bytes ? size_bytes : 1, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
@@ -63,6 +67,58 @@ void mem_unmap(void *p, size_t size_bytes)
 {
     if (p)
         munmap(p, size_bytes ? size_bytes : 1);
+}
+
+void *mem_map_aligned(size_t size_bytes, size_t alignment)
+{
+    const size_t page = mem_page_bytes();
+    CHECK(alignment >= page && (alignment & (alignment - 1)) == 0);
+    size_t bytes, whole;
+    if (!size_add(size_bytes ? size_bytes : 1, page - 1, &bytes))
+        return NULL;
+    bytes = bytes / page * page;
+    if (!size_add(bytes, alignment - page, &whole))
+        return NULL;
+    unsigned char *p = mem_map(whole);
+    if (!p)
+        return NULL;
+    const size_t before = (size_t)(-(uintptr_t)p & (alignment - 1)), after = whole - before - bytes;
+    if (before)
+        munmap(p, before);
+    if (after)
+        munmap(p + before + bytes, after);
+    return p + before;
+}
+
+size_t mem_page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static bool read_line(const char *path, char *text, int size)
+{
+    FILE *file = fopen(path, "re");
+    const bool read = file && fgets(text, size, file);
+    if (file)
+        fclose(file);
+    return read;
+}
+
+/* The kernel's admin-guide/mm/transhuge.rst. */
+size_t mem_huge_page_bytes(void)
+{
+    char text[64];
+    size_t bytes = 0;
+    if (!read_line("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) || strstr(text, "[never]") ||
+        !read_line("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text, sizeof text) ||
+        sscanf(text, "%zu", &bytes) != 1 || bytes < mem_page_bytes() || (bytes & (bytes - 1)) != 0)
+        return 0;
+    return bytes;
+}
+
+bool mem_advise_huge(void *p, size_t size_bytes)
+{
+    return mem_huge_page_bytes() > 0 && madvise(p, size_bytes, MADV_HUGEPAGE) == 0;
 }
 
 uint64_t mem_request_count(void)

@@ -3,8 +3,12 @@
 
 #include "base/memory.h"
 #include "runtime/sphere.h"
+#include "topology/cpu_map.h"
 
+#include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { SPHERES_PER_SLOT = 16 }; /* from here on; cutting unevenly then costs a sixteenth at most */
@@ -21,7 +25,7 @@ enum status places_init(struct places *places, struct error *err)
     union mask mask;
     memset(&mask, 0, sizeof mask);
     if (sched_getaffinity(0, sizeof mask, &mask.set) != 0)
-        return STATUS_OK; /* nowhere to choose from */
+        return STATUS_OK;
     const int count = CPU_COUNT_S(sizeof mask, &mask.set);
     places->cpus = mem_calloc((size_t)count, sizeof *places->cpus);
     if (!places->cpus)
@@ -30,6 +34,42 @@ enum status places_init(struct places *places, struct error *err)
         if (CPU_ISSET_S((size_t)cpu, sizeof mask, &mask.set))
             places->cpus[places->count++] = cpu;
     return STATUS_OK;
+}
+
+/* Where the CPU is in the list; the count when it is not there. */
+static int find(const struct places *places, int cpu)
+{
+    int i = 0;
+    while (i < places->count && places->cpus[i] != cpu)
+        i++;
+    return i;
+}
+
+/* Brings our CPUs that are the rank-th of ours in their core to places->cpus[done…].  A core's threads are neighbours in
+ * the map.  Returns how many are in order then. */
+static int order_rank(struct places *places, const struct cpu_map *map, int rank, int done)
+{
+    for (int i = 0, core = -1, before = 0; i < map->count; i++) {
+        const struct cpu_info *info = &map->cpus[i];
+        if (info->core != core)
+            before = 0;
+        core = info->core;
+        const int at = find(places, info->cpu);
+        if (at == places->count || before++ != rank || at < done)
+            continue;
+        places->cpus[at] = places->cpus[done];
+        places->cpus[done++] = info->cpu;
+    }
+    return done;
+}
+
+void places_order(struct places *places, const struct cpu_map *map)
+{
+    int before = -1, done = 0;
+    for (int rank = 0; done > before; rank++) {
+        before = done;
+        done = order_rank(places, map, rank, done);
+    }
 }
 
 void places_release(struct places *places)
@@ -66,6 +106,57 @@ int place_slot(int id, int width, int slots)
     if (slots < 2 || width / slots < SPHERES_PER_SLOT)
         return PLACE_ANYWHERE;
     return (int)((long)depth_first_order(id, width) * slots / width);
+}
+
+int place_of(const struct places *places, int id, int width)
+{
+    if (id < 0 || id >= width || places->count == 0)
+        return -1;
+    const long order = depth_first_order(id, width);
+    return places->cpus[width <= places->count ? order : order * places->count / width];
+}
+
+static bool is_ours(const struct places *places, int cpu)
+{
+    return find(places, cpu) < places->count;
+}
+
+/* "0-3,8": our CPUs, ascending. */
+static void list_cpus(const struct places *places, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int cpu = 0; cpu < CPUS_MAX && used < size; cpu++) {
+        if (!is_ours(places, cpu))
+            continue;
+        int last = cpu;
+        while (is_ours(places, last + 1))
+            last++;
+        used += (size_t)snprintf(text + used, size - used, last > cpu ? "%s%d-%d" : "%s%d", used ? "," : "", cpu, last);
+        cpu = last;
+    }
+}
+
+enum status place_check(const struct places *places, int cpu, struct error *err)
+{
+    if (is_ours(places, cpu))
+        return STATUS_OK;
+    char ours[256];
+    list_cpus(places, ours, sizeof ours);
+    return error_set(err, STATUS_CONFIG, "CPU %d is not one that this process may run on; those are %s", cpu,
+                     ours[0] ? ours : "not known");
+}
+
+enum status place_pin(const struct places *places, int cpu, struct error *err)
+{
+    if (place_check(places, cpu, err) != STATUS_OK)
+        return STATUS_CONFIG;
+    union mask mask;
+    memset(&mask, 0, sizeof mask);
+    CPU_SET_S((size_t)cpu, sizeof mask, &mask.set);
+    if (sched_setaffinity(0, sizeof mask, &mask.set) != 0)
+        return error_set(err, STATUS_SYSTEM, "the system refused to keep a thread on CPU %d: %s", cpu, strerror(errno));
+    return STATUS_OK;
 }
 
 void place_here(const struct places *places, int slot)

@@ -10,22 +10,7 @@
 #ifndef RUNTIME_PLACE_INTERNAL_H
 #define RUNTIME_PLACE_INTERNAL_H
 
-#include "base/status.h"
-
-#include <stdbool.h>
-
-struct places {
-    int *cpus; /* those of the affinity mask when the team was made, ascending */
-    int count;
-};
-
-enum { PLACE_ANYWHERE = -1 };
-
-enum status places_init(struct places *places, struct error *err);
-void places_release(struct places *places); /* fine on a zeroed struct */
-
-/* The slot, 0 … slots-1, of sphere `id` in a run of `width`; PLACE_ANYWHERE where there are too few spheres a slot. */
-int place_slot(int id, int width, int slots);
+#include "runtime/place.h"
 
 /* Moves the calling thread to a slot, or to all of them.  What the system refuses stays as it was: a place is only a
  * matter of speed. */

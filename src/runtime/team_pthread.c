@@ -12,6 +12,7 @@
 #include "runtime/futex_internal.h"
 #include "runtime/place_internal.h"
 #include "runtime/thread_internal.h"
+#include "topology/cpu_map.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -114,6 +115,20 @@ static void stop(struct team *team)
     team->crew = NULL;
 }
 
+/* Reads the machine only for a team so wide that its spheres will each keep to one of several CPUs. */
+static enum status find_places(struct places *places, int num_spheres, struct error *err)
+{
+    const enum status status = places_init(places, err);
+    if (status != STATUS_OK || places->count <= 2 || place_slot(0, num_spheres, places->count) == PLACE_ANYWHERE)
+        return status;
+    struct cpu_map map;
+    if (cpu_map_read(&map, err) != STATUS_OK)
+        return STATUS_NOMEM;
+    places_order(places, &map);
+    cpu_map_release(&map);
+    return STATUS_OK;
+}
+
 static enum status start(struct team *team, struct error *err)
 {
     const size_t bytes = sizeof(struct crew) + (size_t)team->num_spheres * sizeof(struct seat);
@@ -122,7 +137,7 @@ static enum status start(struct team *team, struct error *err)
         return error_set(err, STATUS_NOMEM, "no memory for the threads of %d spheres", team->num_spheres);
     crew->bytes = bytes;
     team->crew = crew;
-    if (!team->quota && places_init(&crew->places, err) != STATUS_OK) {
+    if (!team->quota && find_places(&crew->places, team->num_spheres, err) != STATUS_OK) {
         stop(team);
         return STATUS_NOMEM;
     }

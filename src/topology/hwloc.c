@@ -7,6 +7,9 @@
 #include <hwloc.h>
 #include <stdio.h>
 
+static const hwloc_obj_type_t DATA_CACHES[TOPOLOGY_MAX_CACHE_LEVEL] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE,
+                                                                       HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L4CACHE};
+
 static int count(hwloc_topology_t machine, hwloc_obj_type_t type)
 {
     int n = hwloc_get_nbobjs_by_type(machine, type);
@@ -24,8 +27,6 @@ static bool touches(hwloc_const_cpuset_t cpus, const struct cpuset *affinity)
 
 static void read_objects(hwloc_topology_t machine, const struct cpuset *affinity, struct topology *out)
 {
-    static const hwloc_obj_type_t DATA_CACHES[TOPOLOGY_MAX_CACHE_LEVEL] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE,
-                                                                           HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L4CACHE};
     out->hardware_threads = count(machine, HWLOC_OBJ_PU);
     out->cores = count(machine, HWLOC_OBJ_CORE);
     out->packages = count(machine, HWLOC_OBJ_PACKAGE);
@@ -48,15 +49,51 @@ static void read_objects(hwloc_topology_t machine, const struct cpuset *affinity
     snprintf(out->cpu_model, sizeof out->cpu_model, "%s", model ? model : "");
 }
 
+static bool load(hwloc_topology_t *machine)
+{
+    if (hwloc_topology_init(machine) != 0)
+        return false;
+    if (hwloc_topology_set_flags(*machine, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) == 0 &&
+        hwloc_topology_load(*machine) == 0 && count(*machine, HWLOC_OBJ_PU) > 0)
+        return true;
+    hwloc_topology_destroy(*machine);
+    return false;
+}
+
 bool topology__hwloc(const struct cpuset *affinity, struct topology *out)
 {
     hwloc_topology_t machine;
-    if (hwloc_topology_init(&machine) != 0)
+    if (!load(&machine))
         return false;
-    bool found = hwloc_topology_set_flags(machine, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) == 0 &&
-                 hwloc_topology_load(machine) == 0 && count(machine, HWLOC_OBJ_PU) > 0;
-    if (found)
-        read_objects(machine, affinity, out);
+    read_objects(machine, affinity, out);
     hwloc_topology_destroy(machine);
-    return found;
+    return true;
+}
+
+/* The lowest CPU below the ancestor of this type, -1 without one. */
+static int lowest_below(hwloc_topology_t machine, hwloc_obj_type_t type, hwloc_obj_t pu)
+{
+    hwloc_obj_t above = hwloc_get_ancestor_obj_by_type(machine, type, pu);
+    return above ? hwloc_bitmap_first(above->cpuset) : -1;
+}
+
+bool topology__hwloc_map(struct cpu_map *out)
+{
+    hwloc_topology_t machine;
+    if (!load(&machine))
+        return false;
+    for (hwloc_obj_t pu = NULL; (pu = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_PU, pu));) {
+        struct cpu_info info = {.cpu = (int)pu->os_index, .node = hwloc_bitmap_first(pu->nodeset)};
+        hwloc_obj_t package = hwloc_get_ancestor_obj_by_type(machine, HWLOC_OBJ_PACKAGE, pu);
+        hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(machine, HWLOC_OBJ_CORE, pu);
+        info.package = package ? (int)package->os_index : -1;
+        info.core = core ? hwloc_bitmap_first(core->cpuset) : info.cpu;
+        for (int cpu = info.core; cpu != info.cpu && cpu >= 0; cpu = hwloc_bitmap_next(core->cpuset, cpu))
+            info.thread++;
+        for (int level = 0; level < TOPOLOGY_MAX_CACHE_LEVEL; level++)
+            info.cache[level] = lowest_below(machine, DATA_CACHES[level], pu);
+        cpu_map__add(out, &info);
+    }
+    hwloc_topology_destroy(machine);
+    return true;
 }

@@ -53,52 +53,78 @@ static unsigned first_of(const struct cpuset *set)
     return cpu;
 }
 
+/* The hardware threads of the CPU's core; itself where that is not said. */
+static void read_siblings(struct cpuset *out, const char *cpus, unsigned cpu)
+{
+    if ((read_list(out, cpus, cpu, "topology/core_cpus_list") ||
+         read_list(out, cpus, cpu, "topology/thread_siblings_list")) &&
+        cpuset_has(out, cpu))
+        return;
+    *out = (struct cpuset){0};
+    cpuset_add(out, cpu);
+}
+
+static bool read_package(unsigned *out, const char *cpus, unsigned cpu)
+{
+    char text[64];
+    return read_text(text, sizeof text, "%s/cpu%u/topology/physical_package_id", cpus, cpu) &&
+           sscanf(text, "%u", out) == 1;
+}
+
 static void read_cpus(const char *cpus, const struct cpuset *online, const struct cpuset *affinity,
                       struct topology *out)
 {
     struct cpuset siblings, packages = {0};
-    char text[64];
     for (unsigned cpu = 0; cpu < CPUSET_MAX; cpu++) {
         if (!cpuset_has(online, cpu))
             continue;
-        bool known = read_list(&siblings, cpus, cpu, "topology/core_cpus_list") ||
-                     read_list(&siblings, cpus, cpu, "topology/thread_siblings_list");
-        if (!known) {
-            siblings = (struct cpuset){0};
-            cpuset_add(&siblings, cpu); /* a core of its own */
-        }
-        if (first_of(&siblings) == cpu || !cpuset_has(&siblings, cpu)) {
+        read_siblings(&siblings, cpus, cpu);
+        if (first_of(&siblings) == cpu) {
             out->cores++;
             out->affinity_cores += intersects(&siblings, affinity);
         }
         unsigned package;
-        if (read_text(text, sizeof text, "%s/cpu%u/topology/physical_package_id", cpus, cpu) &&
-            sscanf(text, "%u", &package) == 1)
+        if (read_package(&package, cpus, cpu))
             cpuset_add(&packages, package);
     }
     out->packages = cpuset_count(&packages);
+}
+
+/* The level of a data cache, 0 for what is none. */
+static unsigned read_level(const char *cpus, unsigned cpu, int index)
+{
+    char text[64];
+    unsigned level;
+    if (!read_text(text, sizeof text, "%s/cpu%u/cache/index%d/type", cpus, cpu, index) ||
+        strncmp(text, "Instruction", 11) == 0)
+        return 0;
+    if (!read_text(text, sizeof text, "%s/cpu%u/cache/index%d/level", cpus, cpu, index) ||
+        sscanf(text, "%u", &level) != 1 || level > TOPOLOGY_MAX_CACHE_LEVEL)
+        return 0;
+    return level;
+}
+
+static bool read_sharers(struct cpuset *out, const char *cpus, unsigned cpu, int index)
+{
+    char file[64];
+    snprintf(file, sizeof file, "cache/index%d/shared_cpu_list", index);
+    return read_list(out, cpus, cpu, file);
 }
 
 /* Each cache is counted at the first CPU that shares it. */
 static void read_cache(const char *cpus, unsigned cpu, int index, struct topology *out)
 {
     char text[64], unit = 0;
-    unsigned level;
     unsigned long long size, line;
     struct cpuset shared;
-    if (!read_text(text, sizeof text, "%s/cpu%u/cache/index%d/type", cpus, cpu, index) ||
-        strncmp(text, "Instruction", 11) == 0)
-        return;
-    if (!read_text(text, sizeof text, "%s/cpu%u/cache/index%d/level", cpus, cpu, index) ||
-        sscanf(text, "%u", &level) != 1 || level < 1 || level > TOPOLOGY_MAX_CACHE_LEVEL)
+    const unsigned level = read_level(cpus, cpu, index);
+    if (level == 0)
         return;
     if (!read_text(text, sizeof text, "%s/cpu%u/cache/index%d/size", cpus, cpu, index) ||
         sscanf(text, "%llu%c", &size, &unit) < 1)
         return;
     const unsigned shift = unit == 'K' ? 10 : unit == 'M' ? 20 : 0;
-    char file[64];
-    snprintf(file, sizeof file, "cache/index%d/shared_cpu_list", index);
-    if (!read_list(&shared, cpus, cpu, file) || first_of(&shared) != cpu || size > SIZE_MAX >> shift)
+    if (!read_sharers(&shared, cpus, cpu, index) || first_of(&shared) != cpu || size > SIZE_MAX >> shift)
         return;
     if (out->data_cache[level - 1].instances++ == 0) {
         out->data_cache[level - 1].size_bytes = (size_t)size << shift;
@@ -110,14 +136,12 @@ static void read_cache(const char *cpus, unsigned cpu, int index, struct topolog
         out->line_bytes = (size_t)line;
 }
 
-static int count_nodes(const char *sys_root)
+static void read_nodes(const char *sys_root, struct cpuset *out)
 {
     char text[LIST_MAX];
-    if (!read_text(text, sizeof text, "%s/sys/devices/system/node/online", sys_root))
-        return 0;
-    struct cpuset nodes;
-    parse_list(text, &nodes);
-    return cpuset_count(&nodes);
+    *out = (struct cpuset){0};
+    if (read_text(text, sizeof text, "%s/sys/devices/system/node/online", sys_root))
+        parse_list(text, out);
 }
 
 static void read_model(const char *proc_root, struct topology *out)
@@ -133,22 +157,78 @@ static void read_model(const char *proc_root, struct topology *out)
     snprintf(out->cpu_model, sizeof out->cpu_model, "%.*s", (int)strcspn(value, "\n"), value);
 }
 
+/* Writes the folder of the CPUs to `cpus`; false when none is online. */
+static bool read_online(const char *sys_root, char cpus[PATH_MAX], struct cpuset *online)
+{
+    char text[LIST_MAX];
+    int n = snprintf(cpus, PATH_MAX, "%s/sys/devices/system/cpu", sys_root);
+    if (n < 0 || n >= PATH_MAX || !read_text(text, sizeof text, "%s/online", cpus))
+        return false;
+    parse_list(text, online);
+    return cpuset_count(online) > 0;
+}
+
 bool topology__sysfs(const char *proc_root, const char *sys_root, const struct cpuset *affinity, struct topology *out)
 {
-    char cpus[PATH_MAX], text[LIST_MAX];
-    int n = snprintf(cpus, sizeof cpus, "%s/sys/devices/system/cpu", sys_root);
-    if (n < 0 || (size_t)n >= sizeof cpus || !read_text(text, sizeof text, "%s/online", cpus))
-        return false;
+    char cpus[PATH_MAX];
     struct cpuset online;
-    parse_list(text, &online);
-    out->hardware_threads = cpuset_count(&online);
-    if (out->hardware_threads == 0)
+    if (!read_online(sys_root, cpus, &online))
         return false;
+    out->hardware_threads = cpuset_count(&online);
     read_cpus(cpus, &online, affinity, out);
     for (unsigned cpu = 0; cpu < CPUSET_MAX; cpu++)
         for (int index = 0; cpuset_has(&online, cpu) && index < CACHE_INDEX_MAX; index++)
             read_cache(cpus, cpu, index, out);
-    out->numa_nodes = count_nodes(sys_root);
+    struct cpuset nodes;
+    read_nodes(sys_root, &nodes);
+    out->numa_nodes = cpuset_count(&nodes);
     read_model(proc_root, out);
+    return true;
+}
+
+static void set_node(struct cpu_map *map, const char *sys_root, unsigned node)
+{
+    char text[LIST_MAX];
+    struct cpuset cpus;
+    if (!read_text(text, sizeof text, "%s/sys/devices/system/node/node%u/cpulist", sys_root, node))
+        return;
+    parse_list(text, &cpus);
+    for (int i = 0; i < map->count; i++)
+        if (cpuset_has(&cpus, (unsigned)map->cpus[i].cpu))
+            map->cpus[i].node = (int)node;
+}
+
+static void map_cpu(struct cpu_map *out, const char *cpus, unsigned cpu)
+{
+    struct cpu_info info = {.cpu = (int)cpu, .package = -1, .node = -1, .cache = {-1, -1, -1, -1}};
+    struct cpuset set;
+    unsigned package;
+    read_siblings(&set, cpus, cpu);
+    info.core = (int)first_of(&set);
+    for (unsigned sibling = (unsigned)info.core; sibling < cpu; sibling++)
+        info.thread += cpuset_has(&set, sibling);
+    if (read_package(&package, cpus, cpu) && package < CPUSET_MAX)
+        info.package = (int)package;
+    for (int index = 0; index < CACHE_INDEX_MAX; index++) {
+        const unsigned level = read_level(cpus, cpu, index);
+        if (level > 0 && read_sharers(&set, cpus, cpu, index))
+            info.cache[level - 1] = (int)first_of(&set);
+    }
+    cpu_map__add(out, &info);
+}
+
+bool topology__sysfs_map(const char *sys_root, struct cpu_map *out)
+{
+    char cpus[PATH_MAX];
+    struct cpuset online, nodes;
+    if (!read_online(sys_root, cpus, &online))
+        return false;
+    for (unsigned cpu = 0; cpu < CPUSET_MAX; cpu++)
+        if (cpuset_has(&online, cpu))
+            map_cpu(out, cpus, cpu);
+    read_nodes(sys_root, &nodes);
+    for (unsigned node = 0; node < CPUSET_MAX; node++)
+        if (cpuset_has(&nodes, node))
+            set_node(out, sys_root, node);
     return true;
 }

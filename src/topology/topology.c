@@ -44,7 +44,7 @@ int cpuset_count(const struct cpuset *set)
     return count;
 }
 
-static void read_affinity(struct cpuset *out)
+void topology__affinity(struct cpuset *out)
 {
     *out = (struct cpuset){0};
     union {
@@ -60,9 +60,8 @@ static void read_affinity(struct cpuset *out)
 }
 
 /* The first number of OMP_NUM_THREADS ("4" or "4,2"); 0 when unset or not a positive number. */
-static int read_omp_num_threads(void)
+static int read_omp_num_threads(const char *text)
 {
-    const char *text = getenv("OMP_NUM_THREADS");
     if (!text)
         return 0;
     char *end;
@@ -109,9 +108,12 @@ void topology_read_at(const char *proc_root, const char *sys_root, struct topolo
 {
     *out = (struct topology){0};
     struct cpuset affinity;
-    read_affinity(&affinity);
+    topology__affinity(&affinity);
     out->affinity_threads = cpuset_count(&affinity);
-    out->omp_num_threads = read_omp_num_threads();
+    const char *omp = getenv("OMP_NUM_THREADS");
+    out->omp_num_threads = read_omp_num_threads(omp);
+    if (omp && out->omp_num_threads == 0)
+        snprintf(out->omp_ignored, sizeof out->omp_ignored, "%s", *omp ? omp : "(empty)");
 
     const bool this_machine = *proc_root == 0 && *sys_root == 0;
     if (this_machine && topology__hwloc(&affinity, out))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * topology/topology_internal.h - the parts of topology_read, one file each: hwloc, sysfs, cgroup.
+ * topology/topology_internal.h - the parts of topology_read and cpu_map_read, one file each: hwloc, sysfs, cgroup.
  */
 #ifndef TOPOLOGY_TOPOLOGY_INTERNAL_H
 #define TOPOLOGY_TOPOLOGY_INTERNAL_H
 
+#include "topology/cpu_map.h"
 #include "topology/topology.h"
 
 #include <stdbool.h>
@@ -26,9 +27,16 @@ static inline void cpuset_add(struct cpuset *set, unsigned cpu)
 }
 int cpuset_count(const struct cpuset *set);
 
+void topology__affinity(struct cpuset *out); /* the calling thread's mask; empty when it cannot be read */
+
 /* Each fills what it finds out about the machine and leaves the rest; false when it finds no CPU at all. */
 bool topology__hwloc(const struct cpuset *affinity, struct topology *out);
 bool topology__sysfs(const char *proc_root, const char *sys_root, const struct cpuset *affinity, struct topology *out);
+
+/* Each adds the CPUs online to an empty map with room for CPUSET_MAX, but for `ours`; false when it finds none. */
+bool topology__hwloc_map(struct cpu_map *out);
+bool topology__sysfs_map(const char *sys_root, struct cpu_map *out);
+void cpu_map__add(struct cpu_map *map, const struct cpu_info *info);
 
 /* Lowers quota_cpus, memory_bytes and memory_available_bytes to what the cgroups of this process allow. */
 void topology__cgroup(const char *proc_root, const char *sys_root, struct topology *out);

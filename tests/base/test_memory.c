@@ -7,9 +7,11 @@
 #include "base/memory.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -69,6 +71,65 @@ START_TEST(a_refused_realloc_keeps_the_old)
     ck_assert_ptr_null(mem_realloc(p, 1000));
     ck_assert_str_eq(p, "kept");
     mem_free(p);
+}
+END_TEST
+
+/* The address space in use, in pages; without taking memory. */
+static size_t pages_mapped(void)
+{
+    char text[128] = {0};
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
+    close(fd);
+    return (size_t)strtoull(text, NULL, 10);
+}
+
+START_TEST(an_aligned_map_takes_no_more_than_its_pages)
+{
+    const size_t page = mem_page_bytes();
+    static const size_t SIZES[] = {0, 1, 4096, 4097, 65536, 3000000};
+    static const unsigned TIMES[] = {1, 2, 16, 512, 1 << 18};
+    for (size_t s = 0; s < sizeof SIZES / sizeof SIZES[0]; s++)
+        for (size_t a = 0; a < sizeof TIMES / sizeof TIMES[0]; a++) {
+            const size_t before = pages_mapped(), bytes = SIZES[s] ? SIZES[s] : 1;
+            unsigned char *p = mem_map_aligned(SIZES[s], TIMES[a] * page);
+            const size_t with = pages_mapped();
+            ck_assert_ptr_nonnull(p);
+            ck_assert_uint_eq((uintptr_t)p % (TIMES[a] * page), 0);
+            ck_assert(p[0] == 0 && p[bytes - 1] == 0);
+            p[0] = p[bytes - 1] = 1;
+            mem_unmap(p, SIZES[s]);
+            ck_assert_uint_eq(pages_mapped(), before);
+            ck_assert_uint_eq(with - before, (bytes - 1) / page + 1);
+        }
+    ck_assert_ptr_null(mem_map_aligned(SIZE_MAX, page));
+    ck_assert_ptr_null(mem_map_aligned(SIZE_MAX - page, 2 * page));
+    mem_fail_at(0);
+    ck_assert_ptr_null(mem_map_aligned(1, page));
+}
+END_TEST
+
+START_TEST(an_alignment_that_is_no_power_of_two_is_a_bug)
+{
+    mem_map_aligned(1, 3 * mem_page_bytes());
+}
+END_TEST
+
+START_TEST(an_alignment_below_a_page_is_a_bug)
+{
+    mem_map_aligned(1, mem_page_bytes() / 2);
+}
+END_TEST
+
+START_TEST(advice_is_for_mapped_memory)
+{
+    const size_t huge = mem_huge_page_bytes(), bytes = huge ? huge : mem_page_bytes();
+    unsigned char *p = mem_map_aligned(bytes, bytes);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_int_eq(mem_advise_huge(p, bytes), huge > 0);
+    ck_assert(!mem_advise_huge(p + 1, bytes));
+    mem_unmap(p, bytes);
 }
 END_TEST
 
@@ -200,11 +261,15 @@ int main(void)
     tcase_add_test(tc, size_0_is_a_pointer);
     tcase_add_test(tc, requests_are_counted_and_the_nth_fails_once);
     tcase_add_test(tc, a_refused_realloc_keeps_the_old);
+    tcase_add_test(tc, an_aligned_map_takes_no_more_than_its_pages);
+    tcase_add_test(tc, advice_is_for_mapped_memory);
     tcase_add_test(tc, an_arena_holds_the_sum_of_its_pieces);
     tcase_add_test(tc, a_mark_gives_back_what_came_after);
     tcase_add_test(tc, an_empty_arena_and_a_refused_one);
     if (!SANITIZED) {
         tcase_add_test_raise_signal(tc, a_piece_that_does_not_fit_is_a_bug, SIGABRT);
+        tcase_add_test_raise_signal(tc, an_alignment_that_is_no_power_of_two_is_a_bug, SIGABRT);
+        tcase_add_test_raise_signal(tc, an_alignment_below_a_page_is_a_bug, SIGABRT);
         tcase_add_test_raise_signal(tc, a_wrapping_piece_is_a_bug, SIGABRT);
     }
     tcase_add_test(tc, a_buffer_grows_and_always_ends_in_0);

@@ -2,7 +2,10 @@
  *
  * Other machines, shown to topology_read_at as small trees under a temporary directory.
  */
+#include "topology/cpu_map.h"
 #include "topology/topology.h"
+
+#include "base/memory.h"
 
 #include <check.h>
 #include <ftw.h>
@@ -316,6 +319,11 @@ START_TEST(garbage_sets_no_limit)
     put("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", GARBAGE[_i]);
     t = read_it();
     ck_assert_uint_eq(t.memory_bytes, 0);
+    struct error err = {0};
+    struct cpu_map map;
+    ck_assert_int_eq(cpu_map_read_at(root, &map, &err), STATUS_OK);
+    ck_assert_int_ge(map.count, 1);
+    cpu_map_release(&map);
 }
 END_TEST
 
@@ -347,6 +355,7 @@ START_TEST(omp_num_threads_is_respected)
         setenv("OMP_NUM_THREADS", CASES[i].text, 1);
         struct topology t = read_it();
         ck_assert_int_eq(t.omp_num_threads, CASES[i].want);
+        ck_assert_int_eq(t.omp_ignored[0] != 0, CASES[i].want == 0);
         ck_assert_int_eq(t.usable, CASES[i].want && CASES[i].want < most ? CASES[i].want : most);
         if (most > 1 && CASES[i].want == 1)
             ck_assert_str_eq(t.limited_by, "OMP_NUM_THREADS=1");
@@ -362,6 +371,98 @@ START_TEST(from_16_cores_up_one_is_kept_for_the_application)
         struct topology t = {.usable = CASES[i][0]};
         ck_assert_int_eq(topology_auto_spheres(&t), CASES[i][1]);
     }
+}
+END_TEST
+
+START_TEST(a_map_tells_siblings_nodes_and_shared_caches)
+{
+    struct error err = {0};
+    struct cpu_map map;
+    put_cpus(4);
+    put("/sys/devices/system/node/online", "0-1\n");
+    put("/sys/devices/system/node/node0/cpulist", "0-1,4-5\n");
+    put("/sys/devices/system/node/node1/cpulist", "2-3,6-7\n");
+    for (int cpu = 0; cpu < 8; cpu++) {
+        char shared[32];
+        snprintf(shared, sizeof shared, "%d,%d\n", cpu % 4, cpu % 4 + 4);
+        put_cache(cpu, 0, "1\n", "Data\n", "48K\n", shared);
+        put_cache(cpu, 1, "1\n", "Instruction\n", "32K\n", "0\n");
+        put_cache(cpu, 3, "3\n", "Unified\n", "36M\n", cpu % 4 < 2 ? "0-1,4-5\n" : "2-3,6-7\n");
+    }
+    ck_assert_int_eq(cpu_map_read_at(root, &map, &err), STATUS_OK);
+    ck_assert_str_eq(map.source, "sysfs");
+    ck_assert_int_eq(map.count, 8);
+    static const int ORDER[] = {0, 4, 1, 5, 2, 6, 3, 7};
+    for (int i = 0; i < 8; i++) {
+        const struct cpu_info *c = &map.cpus[i];
+        ck_assert_int_eq(c->cpu, ORDER[i]);
+        ck_assert_int_eq(c->core, c->cpu % 4);
+        ck_assert_int_eq(c->thread, c->cpu / 4);
+        ck_assert_int_eq(c->package, 0);
+        ck_assert_int_eq(c->node, c->cpu % 4 / 2);
+        ck_assert_int_eq(c->cache[0], c->core);
+        ck_assert_int_eq(c->cache[1], -1);
+        ck_assert_int_eq(c->cache[2], c->cpu % 4 / 2 * 2);
+        ck_assert_int_eq(c->cache[3], -1);
+    }
+    cpu_map_release(&map);
+    cpu_map_release(&map);
+}
+END_TEST
+
+START_TEST(hwloc_tells_siblings_too)
+{
+    struct error err = {0};
+    struct cpu_map map;
+    setenv("HWLOC_SYNTHETIC", "pack:2 l3:1 core:2 pu:2", 1);
+    ck_assert_int_eq(cpu_map_read(&map, &err), STATUS_OK);
+    ck_assert_str_eq(map.source, "hwloc");
+    ck_assert_int_eq(map.count, 8);
+    for (int i = 0; i < 8; i++) {
+        const struct cpu_info *c = &map.cpus[i];
+        ck_assert_int_eq(c->cpu, i);
+        ck_assert_int_eq(c->core, i / 2 * 2);
+        ck_assert_int_eq(c->thread, i % 2);
+        ck_assert_int_eq(c->package, i / 4);
+        ck_assert_int_eq(c->cache[1], -1);
+        ck_assert_int_eq(c->cache[2], i / 4 * 4);
+    }
+    cpu_map_release(&map);
+}
+END_TEST
+
+START_TEST(without_sysfs_the_map_is_the_affinity_mask)
+{
+    struct error err = {0};
+    struct cpu_map map;
+    ck_assert_int_eq(cpu_map_read_at(root, &map, &err), STATUS_OK);
+    ck_assert_str_eq(map.source, "affinity");
+    ck_assert_int_eq(map.count, read_it().affinity_threads);
+    for (int i = 0; i < map.count; i++)
+        ck_assert(map.cpus[i].ours && map.cpus[i].core == map.cpus[i].cpu && map.cpus[i].node == -1);
+    cpu_map_release(&map);
+}
+END_TEST
+
+START_TEST(this_machines_map_is_alike_from_hwloc_and_from_sysfs)
+{
+    struct error err = {0};
+    struct cpu_map a, b;
+    ck_assert_int_eq(cpu_map_read(&a, &err), STATUS_OK);
+    ck_assert_int_eq(cpu_map_read_at("/.", &b, &err), STATUS_OK);
+    if (strcmp(a.source, "hwloc") == 0 && strcmp(b.source, "sysfs") == 0) {
+        ck_assert_int_eq(a.count, b.count);
+        for (int i = 0; i < a.count; i++) {
+            ck_assert_int_eq(a.cpus[i].cpu, b.cpus[i].cpu);
+            ck_assert_int_eq(a.cpus[i].core, b.cpus[i].core);
+            ck_assert_int_eq(a.cpus[i].thread, b.cpus[i].thread);
+            ck_assert_int_eq(a.cpus[i].ours, b.cpus[i].ours);
+        }
+    }
+    cpu_map_release(&a);
+    cpu_map_release(&b);
+    mem_fail_at(0);
+    ck_assert_int_eq(cpu_map_read(&a, &err), STATUS_NOMEM);
 }
 END_TEST
 
@@ -399,6 +500,10 @@ int main(void)
     tcase_add_test(tc, a_very_long_table_is_read_to_its_end);
     tcase_add_test(tc, omp_num_threads_is_respected);
     tcase_add_test(tc, from_16_cores_up_one_is_kept_for_the_application);
+    tcase_add_test(tc, a_map_tells_siblings_nodes_and_shared_caches);
+    tcase_add_test(tc, hwloc_tells_siblings_too);
+    tcase_add_test(tc, without_sysfs_the_map_is_the_affinity_mask);
+    tcase_add_test(tc, this_machines_map_is_alike_from_hwloc_and_from_sysfs);
     tcase_add_test(tc, this_machine_reads_alike_from_hwloc_and_from_sysfs);
     Suite *suite = suite_create("topology");
     suite_add_tcase(suite, tc);
