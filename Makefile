@@ -175,7 +175,7 @@ VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-
 VALGRIND_UNITS := $(filter-out %/test_detmath,$(foreach m,$(VALGRIND_MODULES),$(filter $(B)/tests/$(m)/%,$(TEST_BIN))))
 valgrind: $(VALGRIND_UNITS) $(B)/cllm ## valgrind on a small set (VALGRIND_MODULES) and on a small training
 	@status=0; \
-	CK_TIMEOUT_MULTIPLIER=50 CLLM_TEST_BACKENDS=pthread CLLM_TEST_SANITIZED=1 WRAP='$(VALGRIND)' $(RUN_TESTS) $(VALGRIND_UNITS) || status=1; \
+	CLLM_TEST_VALGRIND=1 CK_TIMEOUT_MULTIPLIER=50 CLLM_TEST_BACKENDS=pthread CLLM_TEST_SANITIZED=1 WRAP='$(VALGRIND)' $(RUN_TESTS) $(VALGRIND_UNITS) || status=1; \
 	$(RUN_TESTS) 'tests/cli/valgrind.sh $(B)/cllm' || status=1; exit $$status
 
 ##                 Measuring

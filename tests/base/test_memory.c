@@ -74,9 +74,12 @@ START_TEST(a_refused_realloc_keeps_the_old)
 }
 END_TEST
 
-/* The address space in use, in pages; without taking memory. */
+/* The address space in use, in pages; without taking memory.  0 under valgrind, which maps memory of its own in the
+ * same process whenever it likes. */
 static size_t pages_mapped(void)
 {
+    if (getenv("CLLM_TEST_VALGRIND"))
+        return 0;
     char text[128] = {0};
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
@@ -101,7 +104,8 @@ START_TEST(an_aligned_map_takes_no_more_than_its_pages)
             p[0] = p[bytes - 1] = 1;
             mem_unmap(p, SIZES[s]);
             ck_assert_uint_eq(pages_mapped(), before);
-            ck_assert_uint_eq(with - before, (bytes - 1) / page + 1);
+            if (before)
+                ck_assert_uint_eq(with - before, (bytes - 1) / page + 1);
         }
     ck_assert_ptr_null(mem_map_aligned(SIZE_MAX, page));
     ck_assert_ptr_null(mem_map_aligned(SIZE_MAX - page, 2 * page));
