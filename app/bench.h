@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * app/bench.h - what the benchmarks of `cllm bench NAME` share; each is one file, bench_NAME.c.
+ */
+#ifndef APP_BENCH_H
+#define APP_BENCH_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BENCH_MAX_LIST = 32, BENCH_MAX_REPEAT = 1000 };
+
+int bench_step(int argc, char **argv);
+int bench_barrier(int argc, char **argv);
+int bench_matmul(int argc, char **argv);
+
+double bench_median(double *values, size_t n); /* sorts them */
+
+/* "1,2,16" */
+struct bench_list {
+    size_t n;
+    uint64_t value[BENCH_MAX_LIST];
+};
+enum status bench_parse_list(const char *flag, const char *text, uint64_t min, uint64_t max, struct bench_list *list,
+                             struct error *err);
+
+const char *bench_isa(void); /* the name of the chosen one */
+
+/* 1, and as many as there are cores, as such a list. */
+void bench_default_threads(char *text, size_t size);
+
+#endif
