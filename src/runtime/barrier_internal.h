@@ -37,7 +37,7 @@ struct barrier {
     struct barrier_node *nodes;
     size_t nodes_bytes;
     int width;           /* written by barrier_begin, at rest */
-    int spins;           /* looks at a release word before sleeping; 0 = sleep at once */
+    int spins;           /* looks at a release word before sleeping; below 0: so often it gives way instead */
     enum status verdict; /* written by who completes the root, before the release that shows it to the others */
 };
 
