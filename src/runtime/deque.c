@@ -20,8 +20,11 @@ void deque_release(struct deque *deque)
 bool deque_push(struct deque *deque, void *item)
 {
     const int64_t b = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
-    if (b - atomic_load(&deque->top) > deque->mask)
-        return false;
+    if (b - deque->top_seen > deque->mask) {
+        deque->top_seen = atomic_load(&deque->top);
+        if (b - deque->top_seen > deque->mask)
+            return false;
+    }
     atomic_store_explicit(&deque->slots[b & deque->mask], item, memory_order_relaxed);
     atomic_store(&deque->bottom, b + 1); /* pairs with the thief's load of bottom, which publishes the slot */
     return true;

@@ -25,14 +25,17 @@ inline take(item)
 
 proctype owner()
 {
-    byte b, t, item, next = 1;
+    byte b, t, item, next = 1, top_seen = 1;
     bool won;
     do
     :: next <= ITEMS -> /* push, when there is room */
         b = bottom;
-        t = top;
         if
-        :: b - t >= CAPACITY -> skip
+        :: b - top_seen >= CAPACITY -> top_seen = top
+        :: else -> skip
+        fi;
+        if
+        :: b - top_seen >= CAPACITY -> skip
         :: else ->
             slot[b % CAPACITY] = next;
             bottom = b + 1;

@@ -23,6 +23,7 @@
 struct deque {
     alignas(CACHE_LINE) _Atomic int64_t top;
     alignas(CACHE_LINE) _Atomic int64_t bottom;
+    int64_t top_seen; /* the owner's: a value that top had; thieves write to top's line, so push looks there seldom */
     int64_t mask;
     _Atomic(void *) *slots;
 };

@@ -59,13 +59,17 @@ static uint32_t sleep_on(struct future *future, uint64_t until_ns)
     return state;
 }
 
+/* Descendants in the worker's own deque come before the awaited task itself: it is most likely one of them, and
+ * one that is run where it is queued leaves its entry behind.  Only then is it taken out of turn. */
 static uint32_t wait_in_worker(struct worker *worker, struct future *future)
 {
-    if (pool__claim(future))
-        pool__run(worker, future);
     uint32_t state;
     for (int spins = worker->pool->spin ? SPINS : 0; !is_over(state = state_of(future));) {
-        struct future *task = pool__help(worker, future);
+        struct future *task = pool__help_self(worker, future);
+        if (!task && (state & TASK_PHASE) == TASK_QUEUED && pool__claim(future))
+            task = future;
+        if (!task)
+            task = pool__help_others(worker, future);
         if (task) {
             pool__run(worker, task);
         } else if (spins-- > 0) {
@@ -157,7 +161,9 @@ void future_release(struct future *future)
 {
     if (!future)
         return;
-    const uint32_t before = atomic_fetch_and_explicit(&future->state, ~(uint32_t)TASK_HELD, memory_order_acq_rel);
+    uint32_t before = state_of(future);
+    if (!is_over(before) || before & TASK_ENTERED) /* else nobody but the caller has it any more */
+        before = atomic_fetch_and_explicit(&future->state, ~(uint32_t)TASK_HELD, memory_order_acq_rel);
     if (is_over(before) && !(before & TASK_ENTERED)) {
         /* Its pool may be freed by now, but then this thread is not one of its workers. */
         struct worker *worker = pool__self(NULL);

@@ -168,3 +168,13 @@ void place_here(const struct places *places, int slot)
             CPU_SET_S((size_t)places->cpus[i], sizeof mask, &mask.set);
     (void)sched_setaffinity(0, sizeof mask, &mask.set);
 }
+
+void place_apart(const struct places *places, pthread_t thread, int cpu)
+{
+    union mask mask;
+    memset(&mask, 0, sizeof mask);
+    for (int i = 0; i < places->count; i++)
+        if (places->cpus[i] != cpu)
+            CPU_SET_S((size_t)places->cpus[i], sizeof mask, &mask.set);
+    (void)pthread_setaffinity_np(thread, sizeof mask, &mask.set);
+}

@@ -12,8 +12,13 @@
 
 #include "runtime/place.h"
 
+#include <pthread.h>
+
 /* Moves the calling thread to a slot, or to all of them.  What the system refuses stays as it was: a place is only a
  * matter of speed. */
 void place_here(const struct places *places, int slot);
+
+/* Lets a thread run on all of them but `cpu`; likewise. */
+void place_apart(const struct places *places, pthread_t thread, int cpu);
 
 #endif

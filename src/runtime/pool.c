@@ -94,10 +94,10 @@ static enum status take_cpus(struct pool *pool, struct error *err)
     const int count = pool->options.num_cpus;
     pool->options.cpus = NULL;
     pool->options.num_cpus = 0;
-    if (!pool->options.pin_threads)
-        return STATUS_OK;
     if (places_init(&pool->places, err) != STATUS_OK)
         return STATUS_NOMEM;
+    if (!pool->options.pin_threads)
+        return STATUS_OK;
     if (pool->places.count == 0)
         return error_set(err, STATUS_SYSTEM, "the system does not say which CPUs this process may use, so the pool's "
                                              "threads cannot be pinned");

@@ -43,8 +43,11 @@ struct worker {
     int interactive_run; /* interactive tasks in a row */
     uint32_t turns;      /* tasks looked for */
     uint64_t since_ns;   /* when it became busy, idle or asleep */
+    bool stole;          /* the task found last was another worker's */
+    uint64_t restraint_ns, not_before_ns; /* of stealing, while what is stolen is very light */
     pthread_t thread;
     enum presence presence; /* guarded by pool->mu */
+    int kept_off;           /* the CPU it may not run on, -1 none; written by who has cleared its idle bit, or by itself */
 
     alignas(CACHE_LINE) _Atomic uint32_t word; /* raised with release to end its sleep, taken with acquire */
     _Atomic(struct gang *) gang;               /* one that it shall join */
@@ -106,6 +109,12 @@ void pool__take_word(_Atomic uint32_t *word, uint32_t bit, uint64_t timeout_ns);
 /* A task was put in. */
 void pool__notify(struct pool *pool);
 
+/* Somebody is awake and looks for work. */
+static inline bool pool__is_searching(const struct pool *pool)
+{
+    return atomic_load_explicit((_Atomic int *)&pool->searching, memory_order_relaxed) > 0;
+}
+
 /* Wakes a worker whatever it sleeps for. */
 void pool__rouse(struct worker *worker);
 
@@ -121,8 +130,10 @@ bool pool__take(struct worker *worker, struct future *task);
 /* Ends a task that was RUNNING or, by the pool's sweep, is; wakes who waits; gives the record back if it was the last. */
 void pool__finish(struct future *task, enum status status, struct record_cache *cache);
 
-/* What a worker can do for the awaited task: one of its descendants, or of the task in hand.  NULL: nothing. */
-struct future *pool__help(struct worker *worker, const struct future *awaited);
+/* What a worker can do meanwhile: the awaited task, one of its descendants, or one of the task in hand; from its own
+ * deque, or from another's.  NULL: nothing. */
+struct future *pool__help_self(struct worker *worker, const struct future *awaited);
+struct future *pool__help_others(struct worker *worker, const struct future *awaited);
 
 /* A task is going to sleep in a wait; another worker may take its core. */
 bool pool__lend(struct pool *pool);

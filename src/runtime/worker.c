@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fenv.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,9 @@ enum {
     FAIR_TURNS = 64,      /* so often the batch FIFO comes before the worker's own deque */
     DESCENT_MAX = 64,     /* generations looked through for an ancestor */
     SEARCH_NS = 50000,    /* of searching before sleep; about what a waking costs */
-    SEARCH_LOOKS = 8,     /* between two looks at the clock */
+    SEARCH_PAUSES = 64,   /* at most between two looks: a look takes the line that the victim works on away from it */
+    LIGHT_NS = 200,       /* a stolen task that took less was not worth the stealing ... */
+    RESTRAINT_NS = 8192,  /* ... and the thief waits longer and longer before the next, up to this */
     PARK_NS = 100000000,  /* a worker above the limit waits so long to be wanted again */
     DEQUE_CAPACITY = 1024 /* 8 KiB; what is more goes to the FIFO */
 };
@@ -97,6 +100,28 @@ static bool clear_idle(struct pool *pool, int id)
     return atomic_fetch_and(&pool->idle[id / 64], ~bit) & bit;
 }
 
+/* The system likes to wake a thread where its waker runs, and then leaves two on one processor for milliseconds while
+ * another stands idle (seen on Linux 6.18 with two CPUs: a wait of 1 to 4 ms in most wakings, none so).  Where every
+ * worker can have a core, one that is woken for a task is therefore kept off its waker's; a call to the system only when
+ * that is another than last time. */
+static void keep_apart(struct worker *worker)
+{
+    const struct pool *pool = worker->pool;
+    const int here = sched_getcpu();
+    if (!pool->spin || pool->options.pin_threads || pool->places.count < 2 || here < 0 || worker->kept_off == here)
+        return;
+    worker->kept_off = here;
+    place_apart(&pool->places, worker->thread, here);
+}
+
+/* By the worker itself: from now on it may run anywhere again. */
+static void end_keeping_apart(struct worker *worker)
+{
+    if (worker->kept_off >= 0)
+        place_here(&worker->pool->places, PLACE_ANYWHERE);
+    worker->kept_off = -1;
+}
+
 /* The worker's bit was cleared by the caller. */
 static void wake(struct worker *worker)
 {
@@ -114,6 +139,7 @@ void pool__notify(struct pool *pool)
         for (uint64_t idle; (idle = atomic_load(&pool->idle[i])) != 0;) {
             const int id = i * 64 + __builtin_ctzll(idle);
             if (clear_idle(pool, id)) {
+                keep_apart(worker_at(pool, id));
                 wake(worker_at(pool, id));
                 return;
             }
@@ -186,7 +212,27 @@ static struct future *from_own(struct worker *worker)
     return task;
 }
 
-static struct future *find(struct worker *worker)
+/* A thief that finds nothing but very light tasks would cost their owner more than it helps. */
+static struct future *steal_with_restraint(struct worker *worker)
+{
+    if (worker->restraint_ns && clock_now_ns() < worker->not_before_ns)
+        return NULL;
+    struct future *task = steal(worker, NULL, NULL);
+    worker->stole = task != NULL;
+    return task;
+}
+
+static void judge_theft(struct worker *worker, uint64_t took_ns)
+{
+    if (took_ns >= LIGHT_NS)
+        worker->restraint_ns = 0;
+    else if (worker->restraint_ns < RESTRAINT_NS)
+        worker->restraint_ns = worker->restraint_ns ? 2 * worker->restraint_ns : LIGHT_NS;
+    worker->not_before_ns = clock_now_ns() + worker->restraint_ns;
+}
+
+/* last_look: before sleeping, when nothing may be overlooked. */
+static struct future *find(struct worker *worker, bool last_look)
 {
     struct pool *pool = worker->pool;
     struct future *task = NULL;
@@ -202,7 +248,7 @@ static struct future *find(struct worker *worker)
     if (!task)
         task = from_fifo(worker, &pool->batch);
     if (!task)
-        task = steal(worker, NULL, NULL);
+        task = last_look ? steal(worker, NULL, NULL) : steal_with_restraint(worker);
     if (!task)
         task = from_fifo(worker, &pool->interactive);
     return task;
@@ -238,19 +284,25 @@ static bool is_kin(const void *item, const void *ctx)
     return is_descendant(item, kin->awaited) || is_descendant(item, kin->in_hand);
 }
 
-struct future *pool__help(struct worker *worker, const struct future *awaited)
+struct future *pool__help_self(struct worker *worker, const struct future *awaited)
 {
     const struct kin kin = {awaited, worker->frame ? worker->frame->task : NULL};
     if (!worker->pool->options.work_stealing)
         return NULL;
     for (struct future *task; (task = deque_pop(&worker->deque));) {
-        if (!is_kin(task, &kin)) {
+        if (task != awaited && !is_kin(task, &kin)) {
             CHECK(deque_push(&worker->deque, task));
             break;
         }
         if (pool__take(worker, task))
             return task;
     }
+    return NULL;
+}
+
+struct future *pool__help_others(struct worker *worker, const struct future *awaited)
+{
+    const struct kin kin = {awaited, worker->frame ? worker->frame->task : NULL};
     return steal(worker, is_kin, &kin);
 }
 
@@ -323,6 +375,7 @@ void pool__run(struct worker *worker, struct future *task)
 static void join_gang(struct worker *worker)
 {
     struct gang *gang = atomic_load_explicit(&worker->gang, memory_order_acquire);
+    end_keeping_apart(worker);
     atomic_store_explicit(&worker->gang, NULL, memory_order_relaxed);
     gang->fn(worker->id, gang->arg);
     if (atomic_fetch_sub_explicit(&gang->left, 1, memory_order_acq_rel) == 1)
@@ -344,23 +397,25 @@ static struct future *idle(struct worker *worker)
     struct pool *pool = worker->pool;
     struct future *task;
     uint64_t until_ns = book(worker, &worker->shown.busy_ns) + SEARCH_NS;
+    int pauses = 1;
     atomic_fetch_add(&pool->searching, 1);
     for (;;) {
-        if ((task = find(worker)) || is_called(worker)) {
+        if ((task = find(worker, false)) || is_called(worker)) {
             end_search(pool);
             break;
         }
         if (pool->spin) {
-            bool late = false;
-            for (int i = 0; i < SEARCH_LOOKS; i++)
+            for (int i = 0; i < pauses; i++)
                 cpu_pause();
-            late = clock_now_ns() >= until_ns;
-            if (!late)
+            pauses = pauses < SEARCH_PAUSES ? 2 * pauses : SEARCH_PAUSES;
+            if (clock_now_ns() < until_ns)
                 continue;
         }
+        if (!pool->spin)
+            end_keeping_apart(worker);
         atomic_fetch_or(&pool->idle[worker->id / 64], (uint64_t)1 << worker->id % 64);
         atomic_fetch_sub(&pool->searching, 1);
-        if ((task = find(worker)) || is_called(worker)) {
+        if ((task = find(worker, true)) || is_called(worker)) {
             if (!clear_idle(pool, worker->id)) { /* somebody wakes us just now, and has counted us twice */
                 pool__take_word(&worker->word, WORD_WOKEN, 0);
                 atomic_fetch_sub(&pool->active, 1);
@@ -375,6 +430,7 @@ static struct future *idle(struct worker *worker)
         become_inactive(pool);
         pool__take_word(&worker->word, WORD_WOKEN, 0); /* by who has cleared our bit and counted us */
         until_ns = book(worker, &worker->shown.asleep_ns) + SEARCH_NS;
+        pauses = 1;
     }
     book(worker, &worker->shown.idle_ns);
     return task;
@@ -421,8 +477,12 @@ void *pool__worker_main(void *arg)
         } else if (worker->id >= atomic_load_explicit(&pool->limit, memory_order_relaxed)) {
             if (!park(worker))
                 break;
-        } else if ((task = find(worker)) || (task = idle(worker))) {
+        } else if ((task = find(worker, false)) || (task = idle(worker))) {
+            const uint64_t start_ns = worker->stole ? clock_now_ns() : 0;
             pool__run(worker, task);
+            if (start_ns)
+                judge_theft(worker, clock_now_ns() - start_ns);
+            worker->stole = false;
         }
     }
     return NULL;
@@ -440,6 +500,7 @@ static enum status make_workers(struct pool *pool, int id, struct error *err)
         }
         worker->pool = pool;
         worker->id = i;
+        worker->kept_off = -1;
         atomic_store(&pool->workers[i], worker);
         atomic_store(&pool->slots, i + 1);
     }
@@ -456,6 +517,7 @@ enum status pool__start_worker(struct pool *pool, int id, struct error *err)
     if (worker->presence == WORKER_ENDED)
         CHECK(pthread_join(worker->thread, NULL) == 0);
     worker->presence = WORKER_ABSENT;
+    worker->kept_off = -1;
     atomic_store(&worker->word, 0);
     char name[16];
     snprintf(name, sizeof name, "worker %d", id);
