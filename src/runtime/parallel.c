@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/detmath.h"
 #include "base/memory.h"
+#include "runtime/float_env_internal.h"
 #include "runtime/pool_internal.h"
 #include "runtime/sphere.h" /* SPHERE_FANOUT */
 
@@ -20,8 +21,11 @@ enum {
     PARTS_MAX = 64,
     THREADS_MAX = 256, /* of one loop */
     CHUNK_NS = 20000,     /* what a chunk should take: a thousand times what handing it out costs */
+    CHUNK_SPLIT = 16,     /* towards the end chunks shrink to that part of it */
     ALONE_NS = 10000,     /* the caller works so long before it calls for help ... */
-    HELP_NS = 20000,      /* ... and then only when so much is left, by its own pace */
+    HELP_NS = 20000,      /* ... and then only when so much is left, by its own pace; */
+    LIGHT_NS = 500,       /* so short a beginning is repeated eight times over, any other once */
+    AWAKE_ALONE_NS = 1000, AWAKE_HELP_NS = 4000, /* where a worker is awake and looks for work, nobody need be woken */
     TASKS_PER_THREAD = 4,
     LEAVES_MAX = 1728,
     LEAVES_FEW = 144,
@@ -73,7 +77,7 @@ static struct share take_chunk(const struct loop *loop, struct part *part, size_
     size_t begin = atomic_load_explicit(&part->next, memory_order_relaxed);
     while (begin < part->end) {
         const size_t left = part->end - begin;
-        size_t chunk = most(least(wanted, left / loop->tasks_per_thread), loop->min_chunk);
+        size_t chunk = most(least(wanted, left / loop->tasks_per_thread), most(wanted / CHUNK_SPLIT, loop->min_chunk));
         chunk = least(chunk, left);
         if (chunk >= loop->line && chunk < left)
             chunk = least(left, (begin + chunk + loop->line - 1) / loop->line * loop->line - begin);
@@ -170,7 +174,7 @@ static enum status run_loop(struct pool *pool, size_t n, const struct parallel_o
     threads = o->max_threads > 0 && o->max_threads < threads ? o->max_threads : threads;
     threads = threads > THREADS_MAX ? THREADS_MAX : threads;
 
-    /* Alone, in chunks that double up to CHUNK_NS, until the pace is known and says that help pays. */
+    /* Alone, in growing chunks of up to CHUNK_NS, until the pace is known and says that help pays. */
     size_t done = 0, chunk = threads == 1 ? SIZE_MAX : loop.min_chunk;
     const uint64_t start_ns = clock_now_ns();
     while (done < n) {
@@ -183,8 +187,11 @@ static enum status run_loop(struct pool *pool, size_t n, const struct parallel_o
             continue;
         const uint64_t took_ns = clock_now_ns() - start_ns + 1;
         const double pace_ns = (double)took_ns / (double)done;
-        chunk = most(CHUNK_NS / pace_ns < (double)done ? (size_t)(CHUNK_NS / pace_ns) : done, loop.min_chunk);
-        if (took_ns >= ALONE_NS && pace_ns * (double)(n - done) >= HELP_NS)
+        const size_t more = took_ns < LIGHT_NS ? 8 * done : done; /* each chunk costs a look at the clock */
+        chunk = most(CHUNK_NS / pace_ns < (double)more ? (size_t)(CHUNK_NS / pace_ns) : more, loop.min_chunk);
+        const bool awake = pool__is_searching(pool);
+        if (took_ns >= (awake ? AWAKE_ALONE_NS : ALONE_NS) &&
+            pace_ns * (double)(n - done) >= (awake ? AWAKE_HELP_NS : HELP_NS))
             break;
     }
     if (done == n)
@@ -207,6 +214,8 @@ enum status parallel_for(struct pool *pool, size_t n, const struct parallel_opti
     if (pool && atomic_load_explicit(&pool->state, memory_order_relaxed) != POOL_RUNNING &&
         !(pool__self(pool) && atomic_load_explicit(&pool->state, memory_order_relaxed) < POOL_ENDING))
         return STATUS_MISUSE;
+    if (float_env_is_default())
+        return run_loop(pool, n, options, body, arg);
     fenv_t before;
     fegetenv(&before);
     fesetenv(FE_DFL_ENV);
