@@ -13,7 +13,7 @@ B      := build/$(CONFIG)
 VERSION  := $(shell cat VERSION)
 MODULES  := base topology runtime kernels ops formats tokenizer data model train infer
 LIB_SRC  := $(foreach m,$(filter-out kernels,$(MODULES)),$(wildcard src/$(m)/*.c)) $(wildcard src/kernels/*.c)
-APP_SRC  := $(wildcard app/*.c)
+APP_SRC  := $(wildcard app/*.c) app/peers/gomp.c
 TEST_SRC := $(wildcard tests/*/test_*.c)
 HEADERS  := $(wildcard include/*/*.h)
 
@@ -67,7 +67,7 @@ RUN_TESTS = sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install clean help \
+.PHONY: all check check-all check-units model-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -89,8 +89,9 @@ $(B)/%.o: %.c $(B)/flags
 	$(SAY) CC $@
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c -o $@ $<
 
-# The OpenMP back end is the only file that needs the compiler's OpenMP.
+# The OpenMP back end and its yardstick are the only files that need the compiler's OpenMP.
 CFLAGS_src_runtime_team_openmp := $(OPENMP)
+CFLAGS_app_peers_gomp := $(OPENMP)
 
 # gcc vectorises loops over 16 lanes at -O3; clang does at -O2, where it also keeps the product's accumulators in
 # registers (at -O3 it spills them, 46 GFLOP/s instead of 114).  Under sanitizers gcc would take minutes a file.
@@ -179,6 +180,20 @@ valgrind: $(VALGRIND_UNITS) $(B)/cllm ## valgrind on a small set (VALGRIND_MODUL
 	$(RUN_TESTS) 'tests/cli/valgrind.sh $(B)/cllm' || status=1; exit $$status
 
 ##                 Measuring
+# The command with yardsticks in it that are no part of the command people install: each where it is installed.
+CXX   ?= c++
+PEERS := $(if $(shell command -v $(firstword $(CXX)) 2>/dev/null),$(shell pkg-config --exists tbb && echo tbb))
+PEER_LIBS_tbb := -ltbb
+cllm-bench: $(B)/cllm-bench ## build/release/cllm-bench: the command with oneTBB in `bench pool`, where it is installed
+$(B)/cllm-bench: $(APP_OBJ) $(PEERS:%=$(B)/app/peers/%.o) $(LIB)
+	$(SAY) LINK "$@$(if $(PEERS), (with $(PEERS)))"
+	$(Q)$(if $(PEERS),$(CXX),$(CC)) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(filter %.o,$^) $(LIB) $(ALL_LIBS) $(foreach p,$(PEERS),$(PEER_LIBS_$(p)))
+
+$(B)/app/peers/%.o: app/peers/%.cpp $(B)/flags
+	@mkdir -p $(@D)
+	$(SAY) CXX $@
+	$(Q)$(CXX) -std=c++17 -I. -Iinclude $(OPT) -g -Wall -Wextra -pthread $(SANITIZE) -MMD -MP -c -o $@ $<
+
 bench: cllm ## Steps, barriers, products; PEER_256=, PEER_1024=PROGRAM add llm.c's trainer (scripts/bench says how)
 	@PEER_256='$(PEER_256)' PEER_1024='$(PEER_1024)' scripts/bench
 

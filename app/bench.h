@@ -14,6 +14,7 @@ enum { BENCH_MAX_LIST = 32, BENCH_MAX_REPEAT = 1000 };
 int bench_step(int argc, char **argv);
 int bench_barrier(int argc, char **argv);
 int bench_matmul(int argc, char **argv);
+int bench_pool(int argc, char **argv);
 
 double bench_median(double *values, size_t n); /* sorts them */
 

@@ -10,7 +10,8 @@
 
 static const struct command benches[] = {
     {"step", bench_step, "whole training steps, beside another trainer when one is given"},
-    {"barrier", bench_barrier, "the barrier and the waking of a team"},
+    {"barrier", bench_barrier, "the barrier and the waking of a team, beside libgomp's barrier"},
+    {"pool", bench_pool, "tasks and parallel loops, beside libgomp and oneTBB"},
     {"matmul", bench_matmul, "matrix products of given shapes"},
 };
 
@@ -39,6 +40,7 @@ int cmd_bench(int argc, char **argv)
     fprintf(out, "\n  --help     this text; `cllm bench NAME --help` tells each one's options\n\nExamples:\n"
                  "  cllm bench step --preset gpt2 --batch-size 4 --seq-len 256\n"
                  "  cllm bench barrier --spheres 2,16\n"
+                 "  cllm bench pool\n"
                  "  cllm bench matmul --shape 4096,2304,768\n");
     return help ? command_finish_output("bench", EXIT_CODE_OK) : EXIT_CODE_USAGE;
 }
