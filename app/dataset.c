@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/corpus.h"
+#include "runtime/parallel.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -55,9 +56,18 @@ size_t dataset_decode_utf8(const char *text, size_t len, uint32_t *code_point)
     return n;
 }
 
-static bool tick(const struct dataset_progress *progress, const char *what, const struct corpus *corpus)
+static void tick(const struct dataset_job *job, const char *what, const struct corpus *corpus)
 {
-    return !progress || progress->tick(progress->ctx, what, corpus_bytes_read(corpus), corpus_bytes_total(corpus));
+    if (job->tick)
+        job->tick(job->ctx, what, corpus_bytes_read(corpus), corpus_bytes_total(corpus));
+}
+
+static struct corpus *open_corpus(const char *data, const struct dataset_job *job, struct error *err)
+{
+    struct corpus *corpus = corpus_open(data, err);
+    if (corpus)
+        corpus_stop_when(corpus, cancel_wanted, job->crew->cancel);
+    return corpus;
 }
 
 /* Marks the characters of one piece; `offset` is where in the document's file the piece begins. */
@@ -79,9 +89,9 @@ static enum status mark_characters(const struct corpus_piece *piece, uint64_t of
 }
 
 static enum status scan_characters(const char *data, unsigned char *seen, uint64_t *documents,
-                                   const struct dataset_progress *progress, struct error *err)
+                                   const struct dataset_job *job, struct error *err)
 {
-    struct corpus *corpus = corpus_open(data, err);
+    struct corpus *corpus = open_corpus(data, job, err);
     if (!corpus)
         return err->status;
     uint64_t offset = 0;
@@ -92,10 +102,8 @@ static enum status scan_characters(const char *data, unsigned char *seen, uint64
         status = corpus_next(corpus, &piece, &more, err);
         if (status != STATUS_OK || !more)
             break;
-        if (!tick(progress, "reading characters", corpus))
-            status = error_set(err, STATUS_CANCELLED, "interrupted while reading %s", data);
-        else
-            status = mark_characters(&piece, offset, seen, err);
+        tick(job, "reading characters", corpus);
+        status = mark_characters(&piece, offset, seen, err);
         offset = piece.document_end ? 0 : offset + piece.len;
         *documents += piece.document_end;
     }
@@ -103,7 +111,7 @@ static enum status scan_characters(const char *data, unsigned char *seen, uint64
     return status;
 }
 
-static struct tokenizer *tokenizer_of_characters(const char *data, const struct dataset_progress *progress,
+static struct tokenizer *tokenizer_of_characters(const char *data, const struct dataset_job *job,
                                                  struct error *err)
 {
     unsigned char *seen = mem_calloc(CODE_POINTS, 1);
@@ -112,7 +120,7 @@ static struct tokenizer *tokenizer_of_characters(const char *data, const struct 
     uint64_t documents = 0;
     if (!seen || !list) {
         error_set(err, STATUS_NOMEM, "no memory for the list of characters");
-    } else if (scan_characters(data, seen, &documents, progress, err) == STATUS_OK) {
+    } else if (scan_characters(data, seen, &documents, job, err) == STATUS_OK) {
         size_t n = 0;
         for (uint32_t c = 0; c < CODE_POINTS; c++)
             if (seen[c])
@@ -127,13 +135,13 @@ static struct tokenizer *tokenizer_of_characters(const char *data, const struct 
     return tokenizer;
 }
 
-struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_progress *progress,
+struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_job *job,
                                     struct error *err)
 {
     if (strcmp(name, "byte") == 0)
         return tokenizer_new_bytes(err);
     if (strcmp(name, "char") == 0)
-        return tokenizer_of_characters(data, progress, err);
+        return tokenizer_of_characters(data, job, err);
     if (!file_exists(name)) {
         error_set(err, STATUS_IO, "--tokenizer %s: no such file; it is byte, char, or the path of a tokenizer.json",
                   name);
@@ -198,49 +206,114 @@ static enum status sink_append(struct shard_sink *sink, const int32_t *ids, size
     return STATUS_OK;
 }
 
-static enum status tokenize_into(struct shard_sink *sink, struct corpus *corpus, const struct tokenizer *tokenizer,
-                                 const struct dataset_progress *progress, uint64_t *documents, struct error *err)
+/* A piece of the corpus on its way through the pool. */
+struct slot {
+    struct buffer text, ids;
+    const char *file;
+    struct error err;
+};
+
+struct batch {
+    const struct tokenizer *tokenizer;
+    const struct cancel *cancel;
+    struct slot *slots;
+};
+
+static enum status encode_slots(size_t begin, size_t end, void *arg)
 {
-    int32_t end_of_text = tokenizer_end_of_text(tokenizer);
-    struct buffer ids = {0};
+    const struct batch *batch = arg;
     enum status status = STATUS_OK;
-    bool begins = true;
-    while (status == STATUS_OK) {
+    for (size_t i = begin; i < end && status == STATUS_OK; i++) {
+        struct slot *slot = &batch->slots[i];
+        status = cancel_error(batch->cancel, &slot->err);
+        if (status == STATUS_OK)
+            status = tokenizer_encode(batch->tokenizer, slot->text.data, slot->text.len, &slot->ids, &slot->err);
+        if (status != STATUS_OK)
+            error_prefix(&slot->err, "%s", slot->file);
+        else if (slot->ids.failed)
+            status = error_set(&slot->err, STATUS_NOMEM, "no memory for the tokens of %s", slot->file);
+    }
+    return status;
+}
+
+/* Fills slots from the corpus: how many is in *filled, fewer than n only at the end. */
+static enum status fill_slots(struct slot *slots, size_t n, struct corpus *corpus, int32_t end_of_text, bool *begins,
+                              uint64_t *documents, size_t *filled, struct error *err)
+{
+    for (*filled = 0; *filled < n; ++*filled) {
+        struct slot *slot = &slots[*filled];
         struct corpus_piece piece;
         bool more = false;
-        status = corpus_next(corpus, &piece, &more, err);
+        const enum status status = corpus_next(corpus, &piece, &more, err);
         if (status != STATUS_OK || !more)
-            break;
-        buffer_clear(&ids);
-        if (begins && *documents > 0 && end_of_text >= 0)
-            buffer_append(&ids, &end_of_text, sizeof end_of_text);
-        begins = piece.document_end;
+            return status;
+        buffer_clear(&slot->text);
+        buffer_clear(&slot->ids);
+        if (*begins && *documents > 0 && end_of_text >= 0)
+            buffer_append(&slot->ids, &end_of_text, sizeof end_of_text);
+        *begins = piece.document_end;
         *documents += piece.document_end;
-        status = tokenizer_encode(tokenizer, piece.text, piece.len, &ids, err);
-        if (status != STATUS_OK)
-            error_prefix(err, "%s", piece.file);
-        else if (ids.failed)
-            status = error_set(err, STATUS_NOMEM, "no memory for the tokens of %s", piece.file);
-        else
-            status = sink_append(sink, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t), err);
-        if (status == STATUS_OK && !tick(progress, "tokenizing", corpus))
-            status = error_set(err, STATUS_CANCELLED, "interrupted while tokenizing");
+        buffer_append(&slot->text, piece.text, piece.len);
+        slot->file = piece.file;
+        slot->err = (struct error){0};
+        if (slot->text.failed)
+            return error_set(err, STATUS_NOMEM, "no memory for a piece of %s", piece.file);
     }
-    buffer_release(&ids);
+    return STATUS_OK;
+}
+
+static void first_error(const struct slot *slots, size_t n, enum status status, struct error *err)
+{
+    size_t i = 0;
+    while (i < n && slots[i].err.status == STATUS_OK)
+        i++;
+    if (i < n)
+        *err = slots[i].err;
+    else
+        error_set(err, status, "tokenizing: %s", status_text(status));
+}
+
+/* Pieces are read and written in order; in between the pool encodes several at a time. */
+static enum status tokenize_into(struct shard_sink *sink, struct corpus *corpus, const struct tokenizer *tokenizer,
+                                 const struct dataset_job *job, uint64_t *documents, struct error *err)
+{
+    enum { SLOTS_PER_THREAD = 4 };
+    struct pool *pool = job->crew->pool;
+    const size_t n = pool && pool_size(pool) > 1 ? SLOTS_PER_THREAD * (size_t)pool_size(pool) : 1;
+    struct slot *slots = mem_calloc(n, sizeof *slots);
+    if (!slots)
+        return error_set(err, STATUS_NOMEM, "no memory for %zu pieces of text", n);
+    struct batch batch = {tokenizer, job->crew->cancel, slots};
+    enum status status = STATUS_OK;
+    bool begins = true;
+    for (size_t filled = n; status == STATUS_OK && filled == n;) {
+        status = fill_slots(slots, n, corpus, tokenizer_end_of_text(tokenizer), &begins, documents, &filled, err);
+        if (status == STATUS_OK && (status = parallel_for(pool, filled, NULL, encode_slots, &batch)) != STATUS_OK)
+            first_error(slots, filled, status, err);
+        for (size_t i = 0; i < filled && status == STATUS_OK; i++)
+            status = sink_append(sink, (const int32_t *)(const void *)slots[i].ids.data,
+                                 slots[i].ids.len / sizeof(int32_t), err);
+        tick(job, "tokenizing", corpus);
+    }
+    for (size_t i = 0; i < n; i++) {
+        buffer_release(&slots[i].text);
+        buffer_release(&slots[i].ids);
+    }
+    mem_free(slots);
     return status;
 }
 
 enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
-                             const struct dataset_progress *progress, uint64_t *num_documents, struct error *err)
+                             const struct dataset_job *job, uint64_t *num_documents, struct error *err)
 {
-    struct corpus *corpus = corpus_open(data, err);
+    struct corpus *corpus = open_corpus(data, job, err);
     if (!corpus)
         return err->status;
     struct shard_sink sink = {.directory = directory, .width_bytes = tokenizer_vocab_size(tokenizer) > 65536 ? 4 : 2};
     uint64_t documents = 0;
     enum status status = sink_open(&sink, err);
     if (status == STATUS_OK)
-        status = tokenize_into(&sink, corpus, tokenizer, progress, &documents, err);
+        status = tokenize_into(&sink, corpus, tokenizer, job, &documents, err);
     if (status == STATUS_OK) {
         status = token_writer_commit(sink.writer, err);
     } else {

@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 enum team_backend { TEAM_PTHREAD, TEAM_OPENMP, TEAM_SERIAL };
+enum { TEAM_STACK_BYTES = 256 * 1024 }; /* enough for team functions */
 
 struct team_options {
     int num_spheres;           /* 0 = auto-detect (topology_auto_spheres), at most what the pool has; 1 … SPHERES_MAX */
@@ -28,7 +29,7 @@ struct team_options {
     struct pool *pool;         /* started, outlives the team, pool_gang_size at least num_spheres; NULL = one of the
                                 * team's own.  Other back ends than TEAM_PTHREAD leave it alone */
     size_t scratch_bytes;      /* reserved for each sphere, given on first touch */
-    size_t stack_bytes;        /* of a sphere's thread, 0 = 256 KiB; a given pool's threads have what its options say,
+    size_t stack_bytes;        /* of a sphere's thread, 0 = TEAM_STACK_BYTES; a given pool's threads have what its options say,
                                 * OpenMP's what OMP_STACKSIZE says */
 };
 

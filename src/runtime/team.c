@@ -20,8 +20,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { DEFAULT_STACK_BYTES = 256 * 1024 };
-
 static const struct {
     const char *name;
     const struct team_ops *ops;
@@ -102,7 +100,7 @@ struct team *team_new(const struct team_options *options, struct error *err)
     team->backend = options->backend;
     team->ops = BACKENDS[options->backend].ops;
     team->lent_pool = options->backend == TEAM_PTHREAD ? options->pool : NULL;
-    team->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;
+    team->stack_bytes = options->stack_bytes ? options->stack_bytes : TEAM_STACK_BYTES;
     team->mu = mutex_new();
     if (!team->mu)
         error_set(err, STATUS_NOMEM, "no memory for a team of %d spheres", num_spheres);

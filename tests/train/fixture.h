@@ -119,7 +119,8 @@ static inline void fixture_iterate(const struct fixture *f, struct fixture_run *
 static inline void fixture_team(struct fixture_run *r, int spheres, enum team_backend backend)
 {
     struct error err = {0};
-    r->system = threaded_training_create_with(r->training, r->iterator, spheres, backend, &err);
+    r->system = threaded_training_create_with(
+        r->training, r->iterator, &(struct threaded_training_options){.num_threads = spheres, .backend = backend}, &err);
     MADE_OR_SAY(r->system, err);
 }
 
