@@ -36,6 +36,7 @@ struct threaded_training {
     struct training *training;
     struct batch_iterator *iterator;
     struct team *team;
+    struct pool *pool; /* the caller's, or NULL */
     int width;
     uint64_t start_ns;
     struct error error; /* of the last failure */
@@ -121,6 +122,7 @@ struct threaded_training *threaded_training_create_with(struct training *trainin
         threaded_training_free(s);
         return NULL;
     }
+    s->pool = wanted->pool;
     s->outer_stop = wanted->stop;
     s->outer_cancel = wanted->cancel;
     struct team_options options = {.num_spheres = num_threads,
@@ -544,7 +546,10 @@ enum status threaded_training_report(const struct threaded_training *s, struct s
         return error_set(err, STATUS_NOMEM, "out of memory for the statistics of %d spheres", n);
     for (int i = 0; i < n; i++)
         team_stats(s->team, i, &out->spheres[i]);
-    return STATUS_OK;
+    const enum status status = stats_report_add_pool(out, s->pool, err);
+    if (status != STATUS_OK)
+        stats_report_release(out);
+    return status;
 }
 
 void threaded_training_print_stats(struct threaded_training *s)
