@@ -36,8 +36,10 @@ struct pool_options {
     size_t stack_size_bytes; /* of each worker, at least PTHREAD_STACK_MIN; rounded up to whole pages */
     size_t queue_capacity;   /* of each FIFO, rounded up to a power of two, 2 … 2^24 */
     bool work_stealing;      /* false: no deques, all tasks go through the FIFOs in order */
-    bool numa_aware;         /* victims in the worker's own NUMA node first, where the pool is pinned */
-    bool pin_threads;        /* worker i stays on the i-th CPU, round and round */
+    bool numa_aware;         /* where the pool is pinned and there are several nodes: victims in the worker's own node
+                              * before others as near, and its own state and deque in that node's memory */
+    bool pin_threads;        /* worker i stays on the i-th CPU, round and round; victims are then taken by the caches
+                              * and the core that they share with it */
     const int *cpus;         /* the CPUs to pin to, num_cpus of them; NULL = those of the affinity mask */
     int num_cpus;
     const char *thread_name; /* what ps and gdb show before the thread's number, at most 10 bytes; NULL = "worker" */

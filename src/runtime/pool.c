@@ -53,8 +53,38 @@ static enum status take_threads(struct pool *pool, struct error *err)
     }
     pool->cores = machine__cores(&topology);
     pool->quota = machine__has_quota(&topology);
-    if (pool->options.numa_aware && topology.numa_nodes < 2)
+    pool->nodes = topology.numa_nodes;
+    return STATUS_OK;
+}
+
+/* Where the system does not place memory, pool_note says so and first touch has to do. */
+static enum status take_numa(struct pool *pool, struct error *err)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct error why = {0};
+    if (pool__read_map(pool, err) != STATUS_OK)
+        return STATUS_NOMEM;
+    if (!pool->options.numa_aware)
+        return STATUS_OK;
+    if (!pool->options.pin_threads)
+        note(pool, "numa_aware changes nothing without pin_threads");
+    else if (pool->nodes < 2)
         note(pool, "numa_aware changes nothing on a machine of one node");
+    if (!pool->options.pin_threads || pool->nodes < 2)
+        return STATUS_OK;
+    void *probe = mem_map(page);
+    pool->numa = probe ? numa_new(err) : NULL;
+    if (!pool->numa) {
+        if (probe)
+            mem_unmap(probe, page);
+        return error_set(err, STATUS_NOMEM, "no memory to find the nodes of the machine");
+    }
+    if (!pool__near_memory(pool, 0, probe, page, &why)) {
+        note(pool, "the workers' memory is placed by first touch alone (%s)", why.text);
+        numa_free(pool->numa);
+        pool->numa = NULL;
+    }
+    mem_unmap(probe, page);
     return STATUS_OK;
 }
 
@@ -139,6 +169,7 @@ static void destroy(struct pool *pool)
         struct worker *worker = atomic_load(&pool->workers[i]);
         records_flush(pool->store, &worker->cache);
         deque_release(&worker->deque);
+        mem_free(worker->victims);
         mem_unmap(worker, sizeof *worker);
     }
     records_abandon(pool->store);
@@ -146,6 +177,8 @@ static void destroy(struct pool *pool)
     fifo_release(&pool->batch);
     places_release(&pool->places);
     places_release(&pool->gang_places);
+    cpu_map_release(&pool->map);
+    numa_free(pool->numa);
     pthread_mutex_destroy(&pool->gang_mu);
     pthread_mutex_destroy(&pool->mu);
     mem_unmap(pool, sizeof *pool);
@@ -166,7 +199,7 @@ struct pool *pool_init(const struct pool_options *options, struct error *err)
     CHECK(pthread_mutex_init(&pool->mu, NULL) == 0 && pthread_mutex_init(&pool->gang_mu, NULL) == 0);
     if (take_threads(pool, err) != STATUS_OK || take_stack(pool, err) != STATUS_OK ||
         take_capacity(pool, err) != STATUS_OK || take_cpus(pool, err) != STATUS_OK ||
-        take_gangs(pool, err) != STATUS_OK) {
+        take_numa(pool, err) != STATUS_OK || take_gangs(pool, err) != STATUS_OK) {
         destroy(pool);
         return NULL;
     }

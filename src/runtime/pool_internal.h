@@ -27,6 +27,8 @@
 #include "runtime/place_internal.h"
 #include "runtime/pool.h"
 #include "runtime/records_internal.h"
+#include "topology/cpu_map.h"
+#include "topology/numa.h"
 
 #include <pthread.h>
 
@@ -52,6 +54,8 @@ struct worker {
     pthread_t thread;
     enum presence presence; /* guarded by pool->mu */
     int kept_off;           /* the CPU it may not run on, -1 none; written by who has cleared its idle bit, or by itself */
+    uint16_t *victims;      /* the others, near ones first; NULL: around from behind us */
+    int num_victims;        /* `reach` when that was made */
     bool crowded;           /* comes from a gang that has not a core for each */
     int slot;               /* where gang.c has put it, PLACE_ANYWHERE when nowhere */
 
@@ -74,11 +78,13 @@ struct pool {
     struct pool_options options; /* as taken: nothing is 0 that means "default" */
     struct records *store;
     struct places places;      /* to pin to */
+    struct cpu_map map;        /* of a pinned pool, else empty */
+    struct numa *numa;         /* NULL unless memory is to be near */
     struct places gang_places; /* where gangs sit that are many to a CPU; none where that is not ours to say */
     uint32_t gang_number;      /* of the last gang; guarded by gang_mu */
     char note[512];
     _Atomic bool spin; /* every worker has a core */
-    int cores;
+    int cores, nodes;
     bool quota; /* a cgroup gives us less than the affinity mask */
 
     pthread_mutex_t mu;      /* starting, resizing, stopping */
@@ -161,7 +167,13 @@ enum status pool__gang_places(struct pool *pool, struct error *err);
 
 void *pool__worker_main(void *worker);
 
-/* The k-th victim of a worker, k = 1 … slots-1, near ones first. */
-int pool__victim(const struct pool *pool, int id, int k, int slots);
+/* The k-th victim of a worker, k = 1 … reach-1, near ones first.  By the worker itself. */
+int pool__victim(struct worker *worker, int k, int reach);
+
+/* Reads pool->map where threads are pinned. */
+enum status pool__read_map(struct pool *pool, struct error *err);
+
+/* Asks for untouched memory from the node that thread `id` is pinned to; false when the system does not do it. */
+bool pool__near_memory(struct pool *pool, int id, void *memory, size_t bytes, struct error *err);
 
 #endif

@@ -172,12 +172,6 @@ static void become_inactive(struct pool *pool)
 
 /* --- finding ------------------------------------------------------------------------------------------------------ */
 
-int pool__victim(const struct pool *pool, int id, int k, int slots)
-{
-    (void)pool;
-    return (id + k) % slots;
-}
-
 static struct future *steal(struct worker *worker, bool (*fit)(const void *item, const void *ctx), const void *ctx)
 {
     struct pool *pool = worker->pool;
@@ -185,7 +179,7 @@ static struct future *steal(struct worker *worker, bool (*fit)(const void *item,
         return NULL;
     const int reach = atomic_load(&pool->reach);
     for (int k = 1; k < reach; k++) {
-        struct worker *victim = worker_at(pool, pool__victim(pool, worker->id, k, reach));
+        struct worker *victim = worker_at(pool, pool__victim(worker, k, reach));
         void *item;
         for (enum deque_steal how; (how = deque_steal(&victim->deque, fit, ctx, &item)) != DEQUE_EMPTY;) {
             if (how == DEQUE_UNFIT)
@@ -501,6 +495,8 @@ static enum status make_workers(struct pool *pool, int id, struct error *err)
         struct worker *worker = mem_map(sizeof *worker);
         if (!worker)
             return error_set(err, STATUS_NOMEM, "no memory for thread %d of the pool", i);
+        if (pool->numa)
+            pool__near_memory(pool, i, worker, sizeof *worker, NULL);
         worker->pool = pool;
         worker->id = i;
         worker->kept_off = -1;
@@ -537,6 +533,8 @@ enum status pool__start_worker(struct pool *pool, int id, bool tasks, struct err
     for (int i = atomic_load(&pool->reach); tasks && i <= id; i++) {
         if (pool->options.work_stealing && deque_init(&worker_at(pool, i)->deque, DEQUE_CAPACITY) != STATUS_OK)
             return error_set(err, STATUS_NOMEM, "no memory for worker %d of the pool", i);
+        if (pool->numa && pool->options.work_stealing)
+            pool__near_memory(pool, i, worker_at(pool, i)->deque.slots, DEQUE_CAPACITY * sizeof(void *), NULL);
         atomic_store(&pool->reach, i + 1);
     }
     struct worker *worker = worker_at(pool, id);
