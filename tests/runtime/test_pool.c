@@ -128,6 +128,45 @@ START_TEST(every_task_runs_once)
 }
 END_TEST
 
+struct pair {
+    _Atomic int here;
+    _Atomic int alone;
+};
+
+static enum status meet_the_other(struct future *me, void *arg)
+{
+    (void)me;
+    struct pair *pair = arg;
+    const uint64_t until = clock_now_ns() + 2000000000u;
+    atomic_fetch_add(&pair->here, 1);
+    while (atomic_load(&pair->here) < 2 && clock_now_ns() < until)
+        sched_yield();
+    if (atomic_load(&pair->here) < 2)
+        atomic_store(&pair->alone, 1);
+    return STATUS_OK;
+}
+
+/* The second task comes while the worker woken for the first still searches, so nobody is woken for it: who finds the
+ * first must pass it on.  The pauses let both fall asleep, or not quite. */
+START_TEST(a_second_task_finds_a_second_worker)
+{
+    struct pool *pool = start_pool(2);
+    for (int round = 0; round < 300; round++) {
+        struct pair pair = {0};
+        struct future *futures[2];
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(pool_submit(pool, POOL_BATCH, meet_the_other, &pair, &futures[i]), STATUS_OK);
+        for (int i = 0; i < 2; i++) {
+            ck_assert_int_eq(future_wait(futures[i]), STATUS_OK);
+            future_release(futures[i]);
+        }
+        ck_assert_int_eq(pair.alone, 0);
+        nanosleep(&(struct timespec){0, round % 4 * 50000}, NULL);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 START_TEST(a_full_queue_is_said)
 {
     struct pool *pool = make_pool(1, 3, true);
@@ -224,6 +263,7 @@ int main(void)
     tcase_add_loop_test(tc, submissions_from_outside_run_in_order, 0, 2);
     tcase_add_test(tc, interactive_goes_first_and_batch_does_not_starve);
     tcase_add_loop_test(tc, every_task_runs_once, 0, 4);
+    tcase_add_test(tc, a_second_task_finds_a_second_worker);
     tcase_add_test(tc, a_full_queue_is_said);
     tcase_add_test(tc, a_task_fills_the_deque_then_the_queue);
     tcase_add_test(tc, figures_add_up);

@@ -32,6 +32,49 @@ START_TEST(stopping_with_work_in_flight)
 }
 END_TEST
 
+struct late {
+    struct pool *pool;
+    _Atomic int begun, ran;
+};
+
+static enum status count_late(struct future *me, void *arg)
+{
+    (void)me;
+    atomic_fetch_add(&((struct late *)arg)->ran, 1);
+    return STATUS_OK;
+}
+
+static enum status submit_late(struct future *me, void *arg)
+{
+    (void)me;
+    struct late *late = arg;
+    atomic_store(&late->begun, 1);
+    sleep_ms(20);
+    for (int i = 0; i < 300; i++)
+        if (pool_submit(late->pool, POOL_BATCH, count_late, late, NULL) != STATUS_OK)
+            return STATUS_QUEUE_FULL;
+    return STATUS_OK;
+}
+
+/* What the task in hand submits while a stop already waits is run too, whether it goes to a deque or not. */
+START_TEST(draining_runs_what_the_last_task_submits)
+{
+    for (int stealing = 0; stealing < 2; stealing++) {
+        struct late late = {.pool = make_pool(2, 1024, stealing)};
+        struct future *future;
+        ck_assert_int_eq(pool_start(late.pool, NULL), STATUS_OK);
+        ck_assert_int_eq(pool_submit(late.pool, POOL_BATCH, submit_late, &late, &future), STATUS_OK);
+        while (!atomic_load(&late.begun))
+            sched_yield();
+        ck_assert_int_eq(pool_stop(late.pool, POOL_DRAIN), STATUS_OK);
+        ck_assert_int_eq(future_wait(future), STATUS_OK);
+        ck_assert_int_eq(late.ran, 300);
+        future_release(future);
+        ck_assert_int_eq(pool_free(late.pool), STATUS_OK);
+    }
+}
+END_TEST
+
 START_TEST(draining_while_others_submit_loses_nothing)
 {
     for (int round = 0; round < 20; round++) {
@@ -299,6 +342,7 @@ int main(void)
     TCase *tc = tcase_create("pool life");
     tcase_set_timeout(tc, getenv("CLLM_TEST_CYCLES") ? 300 : 30);
     tcase_add_test(tc, stopping_with_work_in_flight);
+    tcase_add_test(tc, draining_runs_what_the_last_task_submits);
     tcase_add_test(tc, draining_while_others_submit_loses_nothing);
     tcase_add_test(tc, made_started_and_stopped_again_and_again);
     tcase_add_test(tc, misuse_is_answered);
