@@ -21,6 +21,9 @@ struct settings_flags {
 
 extern const char *const schedule_choices[];
 
+/* --dropout, wherever the model's family has dropout. */
+void settings_flags_dropout(struct settings_flags *flags);
+
 #define SETTINGS_MODEL_FLAGS(f)                                                                                        \
     OPT_TEXT("preset", "NAME", &(f)->preset,                                                                           \
              "demo (the default), shakespeare-char-cpu, shakespeare-char, gpt2, gpt2-medium or gpt2-large"),           \

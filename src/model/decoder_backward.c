@@ -73,7 +73,7 @@ static void phase_r1(struct sphere *me, struct decoder *d, const struct leaf *le
         through_dropout(d, leaf, d->dproj, d->g1, l, SITE_PROJECTION, r, n);
         matmul_rows(me, d->datt + r * C, C, d->dproj + r * C, C, n, &p->proj_t, NULL, NULL, 0);
         layernorm_rows(d->ln1[l & 1] + r * C, a->x + r * C, w + at->ln1_w, w + at->ln1_b, n, C,
-                       d->model->config.layer_norm_epsilon, a->mean1 + r, a->rstd1 + r);
+                       d->model->config.norm_epsilon, a->mean1 + r, a->rstd1 + r);
     }
 }
 

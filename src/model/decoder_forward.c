@@ -64,7 +64,7 @@ static void rows_to_qkv(struct sphere *me, struct decoder *d, size_t l, struct l
     const size_t C = d->C;
     for (size_t r = own.begin; r < own.end; r += ROW_BLOCK) {
         const size_t n = own.end - r < ROW_BLOCK ? own.end - r : ROW_BLOCK;
-        layernorm_rows(s->ln, a->x + r * C, w + at->ln1_w, w + at->ln1_b, n, C, d->model->config.layer_norm_epsilon,
+        layernorm_rows(s->ln, a->x + r * C, w + at->ln1_w, w + at->ln1_b, n, C, d->model->config.norm_epsilon,
                        a->mean1 + r, a->rstd1 + r);
         matmul_rows(me, a->qkv + r * 3 * C, 3 * C, s->ln, C, n, &d->packed[l].qkv, w + at->qkv_b, NULL, 0);
     }
@@ -84,7 +84,7 @@ static void rows_to_next(struct sphere *me, struct decoder *d, size_t l, struct 
         float *h = a->fch ? a->fch + r * F : s->h;
         residual_product(me, a->mid + r * C, a->att + r * C, C, n, C, &d->packed[l].proj, w + at->proj_b, a->x + r * C,
                          &drop_proj, mask0 + r);
-        layernorm_rows(s->ln, a->mid + r * C, w + at->ln2_w, w + at->ln2_b, n, C, d->model->config.layer_norm_epsilon,
+        layernorm_rows(s->ln, a->mid + r * C, w + at->ln2_w, w + at->ln2_b, n, C, d->model->config.norm_epsilon,
                        a->mean2 + r, a->rstd2 + r);
         matmul_rows(me, h, F, s->ln, C, n, &d->packed[l].fc, w + at->fc_b, NULL, 0);
         gelu_forward(me, s->h, h, n * F);
@@ -125,7 +125,7 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
         arena_reset(&me->scratch, mark);
     }
     layernorm_rows(d->xf + own.begin * C, d->x_last + own.begin * C, w + d->lnf_w, w + d->lnf_b, own.end - own.begin, C,
-                   c->layer_norm_epsilon, d->meanf + own.begin, d->rstdf + own.begin);
+                   c->norm_epsilon, d->meanf + own.begin, d->rstdf + own.begin);
     sphere_barrier(me);
 }
 

@@ -17,7 +17,7 @@ static void extend_block(struct sphere *me, struct decoder *d, const int32_t *to
 {
     const float *w = d->model->data;
     const size_t C = d->C, F = d->F, mark = arena_mark(&me->scratch);
-    const float eps = d->model->config.layer_norm_epsilon;
+    const float eps = d->model->config.norm_epsilon;
     const struct share heads = sphere_share(me, d->H), columns = matmul_column_share(me, F);
     struct layer_acts *a = &d->acts[0];
     float *ln = arena_alloc(&me->scratch, ROW_BLOCK * C * sizeof(float));
@@ -67,7 +67,7 @@ void decoder_extend(struct sphere *me, struct decoder *d, const int32_t *tokens,
         last = m - 1;
     }
     float *ln = arena_alloc(&me->scratch, C * sizeof(float)), mean, rstd;
-    layernorm_rows(ln, d->acts[0].x + last * C, w + d->lnf_w, w + d->lnf_b, 1, C, d->model->config.layer_norm_epsilon,
+    layernorm_rows(ln, d->acts[0].x + last * C, w + d->lnf_w, w + d->lnf_b, 1, C, d->model->config.norm_epsilon,
                    &mean, &rstd);
     matmul_columns(me, logits, d->V, ln, C, 1, &d->head, NULL, NULL, 0);
     arena_reset(&me->scratch, mark);

@@ -11,20 +11,15 @@
 static struct train_settings small(size_t layers, size_t heads, size_t width, size_t seq_len, size_t batch,
                                    uint64_t steps, float dropout)
 {
+    struct model_config model = model_config_of(MODEL_GPT2);
+    model.n_positions = seq_len;
+    model.n_embd = width;
+    model.n_layer = layers;
+    model.n_head = heads;
+    model.embd_pdrop = model.attn_pdrop = model.resid_pdrop = dropout;
+    model_config_complete(&model);
     return (struct train_settings){
-        .model = {.family = MODEL_GPT2,
-                  .n_positions = seq_len,
-                  .n_embd = width,
-                  .n_layer = layers,
-                  .n_head = heads,
-                  .n_inner = 4 * width,
-                  .layer_norm_epsilon = 1e-5f,
-                  .initializer_range = 0.02f,
-                  .embd_pdrop = dropout,
-                  .attn_pdrop = dropout,
-                  .resid_pdrop = dropout,
-                  .bos_token_id = -1,
-                  .eos_token_id = -1},
+        .model = model,
         .seq_len = seq_len,
         .batch_size = batch,
         .micro_batch = batch,
@@ -49,7 +44,7 @@ static struct train_settings gpt2(size_t layers, size_t heads, size_t width, dou
 {
     struct train_settings s = small(layers, heads, width, 1024, 480, 600000, 0);
     s.model.vocab_size = 50257;
-    s.model.bos_token_id = s.model.eos_token_id = 50256;
+    model_config_set_end_of_text(&s.model, 50256);
     s.micro_batch = 4;
     s.val_fraction = 0.05;
     s.schedule =

@@ -17,33 +17,42 @@ static const char HUB[] = "{\"activation_function\":\"gelu_new\",\"architectures
                           "\"task_specific_params\":{\"text-generation\":{\"do_sample\":true,\"max_length\":50}},"
                           "\"vocab_size\":50257}";
 
-static const struct model_config SMALL = {.family = MODEL_GPT2,
-                                          .vocab_size = 257,
-                                          .n_positions = 64,
-                                          .n_embd = 48,
-                                          .n_layer = 3,
-                                          .n_head = 4,
-                                          .n_inner = 100,
-                                          .layer_norm_epsilon = 1e-5f,
-                                          .initializer_range = 0.02f,
-                                          .embd_pdrop = 0.1f,
-                                          .attn_pdrop = 0,
-                                          .resid_pdrop = 0.25f,
-                                          .bos_token_id = -1,
-                                          .eos_token_id = 256};
+static struct model_config small(void)
+{
+    struct model_config c = model_config_of(MODEL_GPT2);
+    c.vocab_size = 257;
+    c.n_positions = 64;
+    c.n_embd = 48;
+    c.n_layer = 3;
+    c.n_head = 4;
+    c.n_inner = 100;
+    c.embd_pdrop = 0.1f;
+    c.resid_pdrop = 0.25f;
+    model_config_complete(&c);
+    c.eos_token_ids[c.num_eos++] = 256;
+    return c;
+}
 
 static bool same(const struct model_config *a, const struct model_config *b)
 {
     return a->family == b->family && a->vocab_size == b->vocab_size && a->n_positions == b->n_positions &&
-           a->n_embd == b->n_embd && a->n_layer == b->n_layer && a->n_head == b->n_head && a->n_inner == b->n_inner &&
-           a->layer_norm_epsilon == b->layer_norm_epsilon && a->initializer_range == b->initializer_range &&
-           a->embd_pdrop == b->embd_pdrop && a->attn_pdrop == b->attn_pdrop && a->resid_pdrop == b->resid_pdrop &&
-           a->bos_token_id == b->bos_token_id && a->eos_token_id == b->eos_token_id;
+           a->n_embd == b->n_embd && a->n_layer == b->n_layer && a->n_head == b->n_head &&
+           a->n_kv_head == b->n_kv_head && a->head_dim == b->head_dim && a->n_inner == b->n_inner &&
+           a->norm == b->norm && a->mlp == b->mlp && a->qkv_bias == b->qkv_bias && a->out_bias == b->out_bias &&
+           a->mlp_bias == b->mlp_bias && a->qk_norm == b->qk_norm && a->tied == b->tied && a->rope == b->rope &&
+           a->rope_theta == b->rope_theta && a->rope_factor == b->rope_factor &&
+           a->rope_low_freq_factor == b->rope_low_freq_factor && a->rope_high_freq_factor == b->rope_high_freq_factor &&
+           a->rope_original_positions == b->rope_original_positions && a->window == b->window &&
+           memcmp(a->layer_kind, b->layer_kind, sizeof a->layer_kind) == 0 && a->norm_epsilon == b->norm_epsilon &&
+           a->initializer_range == b->initializer_range && a->embd_pdrop == b->embd_pdrop &&
+           a->attn_pdrop == b->attn_pdrop && a->resid_pdrop == b->resid_pdrop && a->bos_token_id == b->bos_token_id &&
+           a->pad_token_id == b->pad_token_id && a->num_eos == b->num_eos &&
+           memcmp(a->eos_token_ids, b->eos_token_ids, a->num_eos * sizeof *a->eos_token_ids) == 0;
 }
 
 START_TEST(round_trip)
 {
-    struct model_config in = SMALL, out;
+    struct model_config in = small(), out;
     for (int i = 0; i < 2; i++) {
         struct buffer text = {0};
         ck_assert_int_eq(model_config_json(&in, &text, &err), STATUS_OK);
@@ -68,14 +77,16 @@ START_TEST(what_others_write)
     enum status st = model_config_read(scratch_text("config.json", HUB), &c, &err);
     ck_assert_msg(st == STATUS_OK, "%s", err.text);
     ck_assert(c.vocab_size == 50257 && c.n_positions == 1024 && c.n_embd == 768 && c.n_layer == 12 && c.n_head == 12);
-    ck_assert(c.n_inner == 3072 && c.resid_pdrop == 0.1f && c.eos_token_id == 50256 && c.bos_token_id == 50256);
+    ck_assert(c.n_inner == 3072 && c.resid_pdrop == 0.1f && c.num_eos == 1 && c.eos_token_ids[0] == 50256 &&
+              c.bos_token_id == 50256);
     st = model_config_read(scratch_text("config.json", "{\"model_type\":\"gpt2\"}"), &c, &err);
     ck_assert_msg(st == STATUS_OK && c.vocab_size == 50257 && c.n_inner == 3072, "%s", err.text);
     /* transformers' default end of text in a vocabulary too small for it */
     st = model_config_read(
-        scratch_text("config.json", "{\"model_type\":\"gpt2\",\"vocab_size\":50,\"bos_token_id\":50256,\"eos_token_id\":null}"),
+        scratch_text("config.json",
+                     "{\"model_type\":\"gpt2\",\"vocab_size\":50,\"bos_token_id\":50256,\"eos_token_id\":null}"),
         &c, &err);
-    ck_assert_msg(st == STATUS_OK && c.bos_token_id == -1 && c.eos_token_id == -1, "%s", err.text);
+    ck_assert_msg(st == STATUS_OK && c.bos_token_id == -1 && c.num_eos == 0, "%s", err.text);
 }
 END_TEST
 
@@ -119,7 +130,7 @@ START_TEST(refused)
 {
     json_t *object = json_loads(HUB, 0, NULL), *change = json_loads(BAD[_i].change, 0, NULL);
     struct buffer text = {0};
-    struct model_config c = SMALL;
+    struct model_config c = small(), before = c;
     if (!change) { /* what jansson refuses to read at all */
         ck_assert_int_eq(model_config_read(scratch_text("config.json", BAD[_i].change), &c, &err), BAD[_i].status);
     } else {
@@ -129,7 +140,7 @@ START_TEST(refused)
     }
     expect_error(&err, BAD[_i].status, BAD[_i].words);
     expect_error(&err, BAD[_i].status, "config.json");
-    ck_assert(same(&c, &SMALL)); /* untouched */
+    ck_assert(same(&c, &before)); /* untouched */
     json_decref(object);
     json_decref(change);
     buffer_release(&text);
@@ -138,17 +149,17 @@ END_TEST
 
 START_TEST(checked)
 {
-    struct model_config c = SMALL;
+    struct model_config c = small();
     ck_assert_int_eq(model_config_check(&c, &err), STATUS_OK);
     c.embd_pdrop = NAN;
     ck_assert_int_eq(model_config_check(&c, &err), STATUS_CONFIG);
-    c = SMALL;
-    c.layer_norm_epsilon = INFINITY;
+    c = small();
+    c.norm_epsilon = INFINITY;
     ck_assert_int_eq(model_config_check(&c, &err), STATUS_CONFIG);
-    c = SMALL;
-    c.eos_token_id = 257;
+    c = small();
+    c.eos_token_ids[0] = 257;
     ck_assert_int_eq(model_config_check(&c, &err), STATUS_CONFIG);
-    c = SMALL;
+    c = small();
     c.n_layer = (size_t)INT32_MAX + 1;
     ck_assert_int_eq(model_config_check(&c, &err), STATUS_CONFIG);
     ck_assert_int_eq(model_config_read(scratch_path("absent"), &c, &err), STATUS_IO);

@@ -244,7 +244,14 @@ static void all_seeds(void)
         fail(err.text);
     seed_file("safetensors", path.data, false);
 
-    struct model_config c = {MODEL_GPT2, 50257, 1024, 768, 12, 12, 3072, 1e-5f, 0.02f, 0.1f, 0.1f, 0.1f, 50256, 50256};
+    struct model_config c = model_config_of(MODEL_GPT2);
+    c.vocab_size = 50257;
+    c.n_positions = 1024;
+    c.n_embd = 768;
+    c.n_layer = c.n_head = 12;
+    c.embd_pdrop = c.attn_pdrop = c.resid_pdrop = 0.1f;
+    model_config_complete(&c);
+    model_config_set_end_of_text(&c, 50256);
     model_config_json(&c, &text, &err);
     seed("config", text.data, text.len);
 

@@ -373,17 +373,14 @@ static void check_slopes(const struct model_config *config, size_t B, size_t T, 
 
 static struct model_config tiny(size_t C, size_t H, size_t L, size_t V, size_t positions)
 {
-    return (struct model_config){.family = MODEL_GPT2,
-                                 .vocab_size = V,
-                                 .n_positions = positions,
-                                 .n_embd = C,
-                                 .n_layer = L,
-                                 .n_head = H,
-                                 .n_inner = 4 * C,
-                                 .layer_norm_epsilon = 1e-5f,
-                                 .initializer_range = 0.02f,
-                                 .bos_token_id = -1,
-                                 .eos_token_id = -1};
+    struct model_config c = model_config_of(MODEL_GPT2);
+    c.vocab_size = V;
+    c.n_positions = positions;
+    c.n_embd = C;
+    c.n_layer = L;
+    c.n_head = H;
+    model_config_complete(&c);
+    return c;
 }
 
 START_TEST(test_slopes_odd_sizes)

@@ -69,7 +69,8 @@ START_TEST(every_preset_checks_and_survives_json)
         ck_assert_str_eq(s.preset, back.preset);
         ck_assert(s.epochs == back.epochs && s.keep == back.keep && s.eval_every == back.eval_every);
         ck_assert(s.eval_batches == back.eval_batches && s.save_every == back.save_every);
-        ck_assert(s.model.bos_token_id == back.model.bos_token_id && s.model.eos_token_id == back.model.eos_token_id);
+        ck_assert(s.model.bos_token_id == back.model.bos_token_id && s.model.num_eos == back.model.num_eos &&
+                  (s.model.num_eos == 0 || s.model.eos_token_ids[0] == back.model.eos_token_ids[0]));
         json_decref(object);
         json_decref(again);
         buffer_release(&text);
@@ -151,7 +152,7 @@ START_TEST(what_is_wrong_is_named)
     REFUSED(s.grad_clip = -1, "grad_clip");
     REFUSED(s.keep = 1, "keep");
     REFUSED(s.seed = UINT64_MAX, "seed");
-    REFUSED((s.model.n_embd = 1 << 30, s.model.n_head = 1, s.model.n_inner = 1 << 30), "beyond");
+    REFUSED((s.model.n_embd = 1 << 30, s.model.n_head = s.model.n_kv_head = 1, s.model.head_dim = 1 << 29, s.model.n_embd = 1 << 29, s.model.n_inner = 1 << 30), "beyond");
 }
 END_TEST
 
