@@ -69,8 +69,8 @@ bool model_config_is_eos(const struct model_config *config, int32_t id);
 /* "gpt2": config.json's model_type. */
 const char *model_family_name(enum model_family family);
 
-/* STATUS_CONFIG with one sentence: a size of 0 or absurd (each < 2^31), width not divisible by heads, a probability
- * outside [0,1), an epsilon that is not positive. */
+/* STATUS_CONFIG with one sentence: a size of 0 or absurd (each < 2^31), heads that do not go up, a probability outside
+ * [0,1), an epsilon that is not positive, something that a model of this family does not have. */
 enum status model_config_check(const struct model_config *config, struct error *err);
 
 /* The same from an object that was read already; `where` stands for the file in messages. */
@@ -80,10 +80,14 @@ enum status model_config_from_json(const struct json_t *object, const char *wher
 /* config.json as an object; a new reference, NULL when memory is out. */
 struct json_t *model_config_object(const struct model_config *config);
 
-/* Reads and checks config.json.  Unknown activation, untied head or scaled attention variants we do not do are refused by name. */
+/* Reads and checks config.json, in the keys of transformers 4 or 5.  What we do not do and what would change the numbers
+ * (another activation, scaling of positions or kind of attention, quantization) is refused by name. */
 enum status model_config_read(const char *path, struct model_config *out, struct error *err);
 
-/* Appends config.json as transformers writes it: sorted keys, indent 2. */
+/* Adds the tokens that end a text of a generation_config.json; a file that is not there adds none. */
+enum status generation_config_read(const char *path, struct model_config *config, struct error *err);
+
+/* Appends config.json as transformers writes it: sorted keys, indent 2; in the keys of both transformers 4 and 5. */
 enum status model_config_json(const struct model_config *config, struct buffer *out, struct error *err);
 enum status generation_config_json(const struct model_config *config, struct buffer *out, struct error *err);
 

@@ -8,14 +8,19 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const family_names[] = {
-    [MODEL_GPT2] = "gpt2",   [MODEL_LLAMA] = "llama", [MODEL_MISTRAL] = "mistral",
-    [MODEL_QWEN2] = "qwen2", [MODEL_QWEN3] = "qwen3", [MODEL_SMOLLM3] = "smollm3",
+const struct family model_families[MODEL_FAMILIES] = {
+    [MODEL_GPT2] = {"gpt2", "GPT2LMHeadModel", 50257, 1024, 768, 0, 12, 12, 0, 0, 0, 50256, 50256, -1},
+    [MODEL_LLAMA] = {"llama", "LlamaForCausalLM", 32000, 2048, 4096, 11008, 32, 32, 0, 0, 0, 1, 2, -1},
+    [MODEL_MISTRAL] = {"mistral", "MistralForCausalLM", 32000, 131072, 4096, 14336, 32, 32, 8, 0, 4096, 1, 2, -1},
+    [MODEL_QWEN2] = {"qwen2", "Qwen2ForCausalLM", 151936, 32768, 4096, 22016, 32, 32, 32, 0, 4096, -1, -1, -1},
+    [MODEL_QWEN3] = {"qwen3", "Qwen3ForCausalLM", 151936, 32768, 4096, 22016, 32, 32, 32, 128, 4096, -1, -1, -1},
+    [MODEL_SMOLLM3] = {"smollm3", "SmolLM3ForCausalLM", 128256, 32768, 2048, 11008, 36, 16, 4, 0, 0, 128000, 128001,
+                       128004},
 };
 
 const char *model_family_name(enum model_family family)
 {
-    return (unsigned)family < MODEL_FAMILIES ? family_names[family] : "unknown";
+    return (unsigned)family < MODEL_FAMILIES ? model_families[family].model_type : "unknown";
 }
 
 struct model_config model_config_of(enum model_family family)

@@ -95,7 +95,8 @@ static const struct {
     enum status status;
     const char *words;
 } BAD[] = {
-    {"{\"model_type\":\"llama\"}", STATUS_CONFIG, "\"llama\""},
+    {"{\"model_type\":\"bert\"}", STATUS_CONFIG, "\"bert\""},
+    {"{\"model_type\":\"llama\"}", STATUS_CONFIG, "GPT2LMHeadModel"},
     {"{\"model_type\":null}", STATUS_FORMAT, "missing"},
     {"{\"model_type\":3}", STATUS_FORMAT, "string"},
     {"{\"architectures\":[\"GPT2DoubleHeadsModel\"]}", STATUS_CONFIG, "GPT2DoubleHeadsModel"},
@@ -122,7 +123,9 @@ static const struct {
     {"{\"layer_norm_epsilon\":0}", STATUS_CONFIG, "layer_norm_epsilon"},
     {"{\"layer_norm_epsilon\":1e300}", STATUS_CONFIG, "layer_norm_epsilon"},
     {"{\"initializer_range\":-1}", STATUS_CONFIG, "initializer_range"},
-    {"{\"eos_token_id\":[50256]}", STATUS_FORMAT, "eos_token_id"},
+    {"{\"eos_token_id\":[50256,\"end\"]}", STATUS_FORMAT, "eos_token_id"},
+    {"{\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}", STATUS_CONFIG, "eos_token_id"},
+    {"{\"quantization_config\":{}}", STATUS_CONFIG, "quantization_config"},
     {"{\"bos_token_id\":-2}", STATUS_FORMAT, "bos_token_id"},
 };
 
