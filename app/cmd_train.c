@@ -175,7 +175,7 @@ static enum status fresh_settings(struct train_run *r, struct error *err)
 
 static const char *default_tokenizer(const struct train_flags *f)
 {
-    return f->s.preset && strncmp(f->s.preset, "shakespeare-char", 16) == 0 ? "char" : "byte";
+    return f->s.preset && strstr(f->s.preset, "-char") ? "char" : "byte";
 }
 
 static enum status load_tokenizer(struct train_run *r, const struct dataset_progress *progress, bool shards,
