@@ -74,6 +74,9 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
             model_config_set_end_of_text(&s->model, -1); /* a preset's, of another vocabulary */
     }
     finish_sizes(s, &base->model, has(options, "n-embd"), has(options, "n-head"));
+    if ((has(options, "n-embd") || has(options, "n-head")) && s->model.n_embd % s->model.n_head)
+        return error_set(err, STATUS_CONFIG, "the width n_embd = %zu is not divisible by n_head = %zu", s->model.n_embd,
+                         s->model.n_head);
     if (has(options, "dropout"))
         settings_flags_dropout(flags);
     if (has(options, "schedule")) {
