@@ -97,7 +97,7 @@ uint64_t attention_pairs(size_t T, size_t window)
 /* Scores of all blocks of a sequence: what a product computes of them, zeros in a block included. */
 static uint64_t block_scores(size_t T, size_t window)
 {
-    return (uint64_t)T * QUERIES / 2 + attention_pairs(T, window);
+    return (uint64_t)T * QUERIES / (window && window < T ? 1 : 2) + attention_pairs(T, window);
 }
 
 struct shape {
