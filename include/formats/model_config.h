@@ -69,6 +69,9 @@ bool model_config_is_eos(const struct model_config *config, int32_t id);
 /* "gpt2": config.json's model_type. */
 const char *model_family_name(enum model_family family);
 
+/* Appends the shape in words: "llama, 4 layers, 4 heads (2 of keys and values), 128 wide, context 64". */
+void model_config_describe(const struct model_config *config, struct buffer *out);
+
 /* STATUS_CONFIG with one sentence: a size of 0 or absurd (each < 2^31), heads that do not go up, a probability outside
  * [0,1), an epsilon that is not positive, something that a model of this family does not have. */
 enum status model_config_check(const struct model_config *config, struct error *err);

@@ -45,6 +45,16 @@ struct model_config model_config_of(enum model_family family)
     return c;
 }
 
+void model_config_describe(const struct model_config *c, struct buffer *out)
+{
+    if (c->family != MODEL_GPT2)
+        buffer_printf(out, "%s, ", model_family_name(c->family));
+    buffer_printf(out, "%zu layers, %zu heads", c->n_layer, c->n_head);
+    if (c->n_kv_head != c->n_head)
+        buffer_printf(out, " (%zu of keys and values)", c->n_kv_head);
+    buffer_printf(out, ", %zu wide, context %zu", c->n_embd, c->n_positions);
+}
+
 void model_config_complete(struct model_config *c)
 {
     if (c->n_kv_head == 0)

@@ -18,9 +18,13 @@ static json_t *eos_tokens(const struct model_config *c)
     if (c->num_eos <= 1)
         return token_or_null(c->num_eos ? c->eos_token_ids[0] : -1);
     json_t *list = json_array();
+    int failed = 0;
     for (size_t i = 0; i < c->num_eos; i++)
-        json_array_append_new(list, json_integer(c->eos_token_ids[i]));
-    return list;
+        failed |= json_array_append_new(list, json_integer(c->eos_token_ids[i]));
+    if (!failed)
+        return list;
+    json_decref(list);
+    return NULL;
 }
 
 static json_t *size_value(size_t n)
@@ -47,14 +51,12 @@ static json_t *rope_object(const struct model_config *c)
 {
     if (c->rope == ROPE_DEFAULT)
         return json_pack("{s:s}", "rope_type", "default");
-    json_t *object = json_pack("{s:s, s:o}", "rope_type", c->rope == ROPE_LINEAR ? "linear" : "llama3", "factor",
-                               json_real_from_float(c->rope_factor));
-    if (c->rope == ROPE_LLAMA3) {
-        json_object_set_new(object, "low_freq_factor", json_real_from_float(c->rope_low_freq_factor));
-        json_object_set_new(object, "high_freq_factor", json_real_from_float(c->rope_high_freq_factor));
-        json_object_set_new(object, "original_max_position_embeddings", size_value(c->rope_original_positions));
-    }
-    return object;
+    if (c->rope == ROPE_LINEAR)
+        return json_pack("{s:s, s:o}", "rope_type", "linear", "factor", json_real_from_float(c->rope_factor));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "rope_type", "llama3", "factor", json_real_from_float(c->rope_factor),
+                     "low_freq_factor", json_real_from_float(c->rope_low_freq_factor), "high_freq_factor",
+                     json_real_from_float(c->rope_high_freq_factor), "original_max_position_embeddings",
+                     size_value(c->rope_original_positions));
 }
 
 static int set_rope(json_t *object, const struct model_config *c)

@@ -247,6 +247,13 @@ static enum status compare_models(const struct model_config *have, const struct 
     if (have->family != want->family)
         return error_set(err, STATUS_CONFIG, "%s: the model is a %s, the settings want a %s", directory,
                          model_family_name(have->family), model_family_name(want->family));
+    if (have->norm != want->norm || have->mlp != want->mlp || have->qkv_bias != want->qkv_bias ||
+        have->out_bias != want->out_bias || have->mlp_bias != want->mlp_bias || have->qk_norm != want->qk_norm ||
+        have->tied != want->tied || have->rope != want->rope || !(have->rope_theta == want->rope_theta) ||
+        have->window != want->window || memcmp(have->layer_kind, want->layer_kind, have->n_layer) != 0)
+        return error_set(err, STATUS_CONFIG,
+                         "%s: the settings want other layers or positions than the model's config.json says",
+                         directory);
     if (!(have->norm_epsilon == want->norm_epsilon))
         return error_set(err, STATUS_CONFIG, "%s: the model has an epsilon of %g in its norms, the settings want %g",
                          directory, (double)have->norm_epsilon, (double)want->norm_epsilon);
