@@ -55,6 +55,7 @@ struct attention_cache {
     size_t max_len, heads, kv_heads, head_dim, window;
 };
 size_t attention_cache_bytes(size_t max_len, size_t kv_heads, size_t head_dim);
+size_t attention_cached_scratch_bytes(size_t max_len, size_t window);
 /* Puts key and value of position `pos` (rows of Hkv*d floats) into the cache: heads of keys and values `which`. */
 void attention_cache_put(const struct attention_cache *c, size_t pos, const float *key, const float *value,
                          struct share which);

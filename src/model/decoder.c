@@ -177,6 +177,8 @@ static size_t attention_scratch_of(const struct decoder *d)
     for (size_t l = 0; l < d->L; l++)
         if (!(c->layer_kind[l] & LAYER_WINDOW))
             window = 0;
+    if (d->use == DECODER_GENERATE)
+        return attention_cached_scratch_bytes(d->T, window);
     return attention_scratch_bytes(d->T, d->D, window);
 }
 

@@ -313,6 +313,11 @@ size_t attention_cache_bytes(size_t max_len, size_t kv_heads, size_t head_dim)
     return kv_heads * head_cache_floats(max_len, head_dim) * sizeof(float);
 }
 
+size_t attention_cached_scratch_bytes(size_t max_len, size_t window)
+{
+    return arena_piece_bytes(QUERIES * widest_view(max_len, window) * sizeof(float));
+}
+
 void attention_cache_put(const struct attention_cache *c, size_t pos, const float *key, const float *value,
                          struct share which)
 {

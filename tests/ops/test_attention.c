@@ -130,7 +130,7 @@ START_TEST(test_attention)
     struct attention_cache cache = {
         calloc(1, attention_cache_bytes(s->T, s->Hkv, s->d)), s->T, s->H, s->Hkv, s->d, s->window};
     struct sphere me = {.id = 0, .width = 1};
-    ck_assert(arena_init(&me.scratch, scratch, NULL) == STATUS_OK);
+    ck_assert(arena_init(&me.scratch, attention_cached_scratch_bytes(s->T, s->window), NULL) == STATUS_OK);
     float *cached = calloc(s->T * A, 4);
     for (size_t t = 0; t < s->T;) {
         const size_t piece = t + 50 <= s->T && t % 3 == 0 ? 50 : 1, half = s->H / 2;
