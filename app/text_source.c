@@ -125,7 +125,7 @@ enum status generate_text(struct generator *generator, const struct tokenizer *t
         status = generator_next(generator, sampling, &token, err);
         if (status != STATUS_OK)
             break;
-        if (end_of_text >= 0 && token == end_of_text) {
+        if ((end_of_text >= 0 && token == end_of_text) || generator_is_end(generator, token)) {
             result->ended = true;
             break;
         }

@@ -18,9 +18,9 @@ void train_print_header(struct train_run *r)
     struct human a, b, c;
     struct buffer text = {0};
     topology_read(&topology);
-    buffer_printf(&text, "model    %s%s%zu layers, %zu heads, %zu wide, context %zu: %s parameters\n", s->preset,
-                  s->preset[0] ? ": " : "", m->n_layer, m->n_head, m->n_embd, m->n_positions,
-                  human_whole(&a, model_config_num_parameters(m)));
+    buffer_printf(&text, "model    %s%s", s->preset, s->preset[0] ? ": " : "");
+    model_config_describe(m, &text);
+    buffer_printf(&text, ": %s parameters\n", human_whole(&a, model_config_num_parameters(m)));
     buffer_printf(&text, "data     %s: %s tokens, vocabulary %zu (%s); %s windows an epoch, %s for validation\n",
                   r->info.data_path, human_whole(&a, tokens_count(r->tokens)), m->vocab_size,
                   r->tokenizer ? r->info.tokenizer_kind : "as the shards have it",

@@ -54,7 +54,7 @@ static enum status fresh_settings(struct train_run *r, struct error *err)
         if (!f->s.preset)
             s->preset[0] = '\0';
         if (option_given(r->options, "dropout"))
-            s->model.embd_pdrop = s->model.attn_pdrop = s->model.resid_pdrop = (float)f->s.dropout;
+            settings_flags_dropout(&f->s);
     }
     /* What can be known to be wrong without the data is said before any work. */
     struct train_settings probe = *s;
@@ -67,7 +67,7 @@ static enum status fresh_settings(struct train_run *r, struct error *err)
 
 static const char *default_tokenizer(const struct train_flags *f)
 {
-    return f->s.preset && strncmp(f->s.preset, "shakespeare-char", 16) == 0 ? "char" : "byte";
+    return f->s.preset && strstr(f->s.preset, "-char") ? "char" : "byte";
 }
 
 static enum status load_tokenizer(struct train_run *r, const struct dataset_job *job, bool shards,
@@ -114,10 +114,9 @@ static enum status settle_vocabulary(struct train_run *r, bool shards, struct er
         return error_set(err, STATUS_CONFIG, "the tokenizer has %zu tokens, the model only %zu; they must fit",
                          of_tokenizer, model->vocab_size);
     if (!f->init && r->tokenizer) {
-        int32_t end_of_text = tokenizer_end_of_text(r->tokenizer);
-        model->bos_token_id = model->eos_token_id = end_of_text;
-    } else if (!f->init && (size_t)model->eos_token_id >= model->vocab_size) {
-        model->bos_token_id = model->eos_token_id = -1;
+        model_config_set_end_of_text(model, tokenizer_end_of_text(r->tokenizer));
+    } else if (!f->init && model->num_eos && (size_t)model->eos_token_ids[0] >= model->vocab_size) {
+        model_config_set_end_of_text(model, -1);
     }
     return STATUS_OK;
 }
@@ -291,7 +290,8 @@ static void resumed_settings(struct train_run *r)
     if (f->s.preset || f->s.config) {
         /* Built as for a new run, so that it can be compared; the vocabulary came from the data then. */
         s->model.bos_token_id = recorded.model.bos_token_id;
-        s->model.eos_token_id = recorded.model.eos_token_id;
+        s->model.num_eos = recorded.model.num_eos;
+        memcpy(s->model.eos_token_ids, recorded.model.eos_token_ids, sizeof s->model.eos_token_ids);
         if (!option_given(r->options, "vocab-size"))
             s->model.vocab_size = recorded.model.vocab_size;
         if (recorded.epochs > 0 && !option_given(r->options, "steps"))

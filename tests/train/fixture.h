@@ -87,7 +87,8 @@ static inline struct train_settings fixture_settings(size_t leaves, size_t micro
     s.model.n_positions = s.seq_len = 16;
     s.model.n_embd = 24;
     s.model.n_inner = 96;
-    s.model.n_head = 3;
+    s.model.n_head = s.model.n_kv_head = 3;
+    s.model.head_dim = 8;
     s.model.n_layer = 2;
     s.model.embd_pdrop = s.model.attn_pdrop = s.model.resid_pdrop = dropout;
     s.batch_size = leaves * micro;
