@@ -48,11 +48,14 @@ ALL_LDFLAGS := -pthread $(SANITIZE) $(LDFLAGS)
 ALL_LIBS    := $(PKG_LIBS) -lm $(LDLIBS)
 
 # One folder of src/kernels per instruction set, for the machines that can have it: flags.mk holds its compiler flags,
-# simd.h its vectors, and every source in src/kernels/common is compiled once for each.
+# simd.h its vectors, bf16.h its pairs of bf16.  Every source in src/kernels/common is compiled once for each; those with
+# bf16 in their names also for the levels that only add bf16 units.  A source of that name in the folder itself comes before.
 ISAS       := portable $(if $(findstring x86_64,$(MACHINE)),avx2 avx512)
-ISAS       := $(foreach i,$(ISAS),$(if $(wildcard src/kernels/$i/flags.mk),$i))
-KERNEL_SRC := $(wildcard src/kernels/common/*.c)
-LIB_OBJ    := $(LIB_SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(KERNEL_SRC:src/kernels/common/%.c=$(B)/src/kernels/$(i)/%.o))
+BF16_ISAS  := $(ISAS) $(if $(findstring x86_64,$(MACHINE)),avx512bf16 amx)
+BF16_SRC   := $(notdir $(wildcard src/kernels/common/*bf16*.c))
+KERNEL_SRC := $(filter-out $(BF16_SRC),$(notdir $(wildcard src/kernels/common/*.c)))
+LIB_OBJ    := $(LIB_SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(B)/src/kernels/$(i)/%.o)) \
+              $(foreach i,$(BF16_ISAS),$(BF16_SRC:%.c=$(B)/src/kernels/$(i)/%.o))
 APP_OBJ    := $(APP_SRC:%.c=$(B)/%.o)
 TEST_BIN   := $(TEST_SRC:%.c=$(B)/%)
 LIB        := $(B)/libcllm.a
@@ -97,13 +100,14 @@ CFLAGS_app_peers_gomp := $(OPENMP)
 # registers (at -O3 it spills them, 46 GFLOP/s instead of 114).  Under sanitizers gcc would take minutes a file.
 KERNEL_CFLAGS := $(if $(SANITIZE),-O1 -fno-inline -DSIMD_CALLS,$(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O2,-O3))
 define isa_rule
-include src/kernels/$(1)/flags.mk
-$(B)/src/kernels/$(1)/%.o: src/kernels/common/%.c src/kernels/$(1)/flags.mk $(B)/flags
+$(B)/src/kernels/$(1)/%.o: src/kernels/$(2)/%.c src/kernels/$(1)/flags.mk $(B)/flags
 	@mkdir -p $$(@D)
 	$$(SAY) CC $$@
-	$$(Q)$$(CC) $$(ALL_CPPFLAGS) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(ISA_FLAGS_$(1)) -DISA=$(1) -include src/kernels/$(1)/simd.h -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(ALL_CPPFLAGS) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(ISA_FLAGS_$(1)) -DISA=$(1) -include src/kernels/$(1)/simd.h \
+	    $$(if $$(findstring bf16,$$*),-include src/kernels/$(1)/bf16.h) -MMD -MP -c -o $$@ $$<
 endef
-$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+include $(foreach i,$(BF16_ISAS),src/kernels/$(i)/flags.mk)
+$(foreach i,$(BF16_ISAS),$(eval $(call isa_rule,$(i),$(i)))$(eval $(call isa_rule,$(i),common)))
 
 $(B)/tests/%: tests/%.c $(LIB) $(B)/flags | have-check
 	@mkdir -p $(@D)

@@ -30,14 +30,15 @@ static const struct option_usage usage = {
                 "  CLLM_ISA=portable cllm topology\n",
 };
 
-static void isa_reason(enum isa chosen, char *text, size_t size)
+static void isa_reason(char *text, size_t size)
 {
     const char *wish = getenv("CLLM_ISA");
-    if (wish && *wish)
-        snprintf(text, size, "CLLM_ISA says so; the best this CPU and system can do is %s", isa_name(isa_best()));
-    else
-        snprintf(text, size, "the best this CPU and system can do%s",
-                 chosen + 1 < ISA_COUNT ? "" : " and the best there is here");
+    const enum isa best = isa_best();
+    const enum isa next = best + 1 < ISA_COUNT ? best + 1 : best;
+    int n = wish && *wish ? snprintf(text, size, "CLLM_ISA says so; the best here is %s", isa_name(best))
+                          : snprintf(text, size, "the best this CPU and system can do");
+    if (next != best && n > 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, "; not %s: %s", isa_name(next), isa_missing(next));
 }
 
 static int level_begin(int level)
@@ -257,7 +258,7 @@ static void print_text(const struct picture *p)
     const struct topology *t = &p->topology;
     struct human a, b;
     char reason[160];
-    isa_reason(p->isa, reason, sizeof reason);
+    isa_reason(reason, sizeof reason);
     printf("cpu          %s\n", t->cpu_model[0] ? t->cpu_model : "unknown");
     printf("installed    %d package%s, %d cores, %d hardware threads, %d NUMA node%s (as %s says)\n", t->packages,
            t->packages == 1 ? "" : "s", t->cores, t->hardware_threads, t->numa_nodes, t->numa_nodes == 1 ? "" : "s",
@@ -309,7 +310,7 @@ static json_t *topology_json(const struct picture *p)
     const enum isa isa = p->isa;
     const int spheres = p->spheres;
     char reason[160];
-    isa_reason(isa, reason, sizeof reason);
+    isa_reason(reason, sizeof reason);
     json_t *caches = json_array(), *levels = json_array(), *groups = json_array();
     for (int i = 0; i < TOPOLOGY_MAX_CACHE_LEVEL; i++)
         if (t->data_cache[i].size_bytes)

@@ -6,7 +6,7 @@ set -- train $TINY --data text.txt --tokenizer char --steps 6 --dropout 0.1 --se
 best=$("$CLLM" topology --json | sed -n 's/.*"isa": *"\([a-z0-9]*\)".*/\1/p' | head -n 1)
 "$CLLM" "$@" --out best
 check "train" test -s best/metrics.jsonl
-for isa in portable avx2 avx512; do
+for isa in portable avx2 avx512 avx512bf16 amx; do
     if CLLM_ISA=$isa "$CLLM" "$@" --out $isa 2>stderr; then
         check "$isa gives the same weights" same_weights best $isa
         check "$isa gives the same metrics" same_metrics best $isa
