@@ -6,8 +6,11 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct team;
 
 enum { BENCH_MAX_LIST = 32, BENCH_MAX_REPEAT = 1000 };
 
@@ -15,6 +18,7 @@ int bench_step(int argc, char **argv);
 int bench_barrier(int argc, char **argv);
 int bench_matmul(int argc, char **argv);
 int bench_pool(int argc, char **argv);
+int bench_limits(int argc, char **argv);
 
 double bench_median(double *values, size_t n); /* sorts them */
 
@@ -27,6 +31,9 @@ enum status bench_parse_list(const char *flag, const char *text, uint64_t min, u
                              struct error *err);
 
 const char *bench_isa(void); /* the name of the chosen one */
+
+/* What all of a team do together of the chosen instruction set's multiply-adds on registers alone. */
+double bench_peak_gflops(struct team *team, bool bf16_units);
 
 /* 1, and as many as there are cores, as such a list. */
 void bench_default_threads(char *text, size_t size);

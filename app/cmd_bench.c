@@ -13,6 +13,7 @@ static const struct command benches[] = {
     {"barrier", bench_barrier, "the barrier and the waking of a team, beside libgomp's barrier"},
     {"pool", bench_pool, "tasks and parallel loops, beside libgomp and oneTBB"},
     {"matmul", bench_matmul, "matrix products of given shapes"},
+    {"limits", bench_limits, "what this machine's units and memory can do"},
 };
 
 enum { COUNT = sizeof benches / sizeof benches[0] };

@@ -59,6 +59,10 @@ struct gemm_bf16 {
  * round_bf16    dst = src rounded to nearest even; base/float16.h's bf16_of_f32, bit for bit
  * widen_bf16    dst = src, exactly
  *
+ * and for measurements of the machine, each with result [16] as an operand and for the outcome:
+ * peak_f32, peak_bf16   `rounds` rounds of products on registers alone; returns their multiplications and additions
+ * read_f32      the largest numbers of x [n]: reads it once, n a multiple of 128
+ *
  * The packed layouts are the level's own: never written to a file, never read by another level. */
 struct kernels_bf16 {
     enum isa isa;

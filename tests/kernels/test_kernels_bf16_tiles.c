@@ -15,6 +15,7 @@
 #define BF16_TILE_LAYOUT
 #include "src/kernels/amx/gemm_bf16.c"
 #include "src/kernels/common/pack_bf16.c"
+#include "src/kernels/common/limits_bf16.c"
 
 START_TEST(products)
 {
