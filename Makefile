@@ -70,7 +70,7 @@ RUN_TESTS = sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean help \
+.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean bench-peers help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -206,6 +206,15 @@ $(B)/app/peers/%.o: app/peers/%.cpp $(B)/flags
 
 bench: cllm ## Steps, barriers, products; PEER_256=, PEER_1024=PROGRAM add llm.c's trainer (scripts/bench says how)
 	@PEER_256='$(PEER_256)' PEER_1024='$(PEER_1024)' scripts/bench
+
+# Other libraries stand beside ours in this program alone; what is not installed is left out and said so by it.
+PEER_FLAGS = $(if $(wildcard $(addsuffix /dnnl.h,/usr/include /usr/local/include)),-DWITH_ONEDNN -ldnnl) \
+             $(if $(shell pkg-config --exists openblas && echo yes),-DWITH_OPENBLAS $(shell pkg-config --cflags --libs openblas))
+bench-peers: $(B)/cllm-peers ## build/release/cllm-peers: the command with oneDNN and OpenBLAS in `bench matmul`
+$(B)/cllm-peers: $(APP_OBJ) $(LIB) app/bench_gemm_peers.c
+	$(SAY) LINK $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(filter-out %/bench_gemm_peers.o,$(APP_OBJ)) \
+	    app/bench_gemm_peers.c $(LIB) $(PEER_FLAGS) $(ALL_LIBS)
 
 ##                 Installing
 install: $(B)/cllm $(LIB) ## Command, library, headers, man page and cllm.pc below PREFIX (DESTDIR is put before it)

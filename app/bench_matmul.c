@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * app/bench_matmul.c - `cllm bench matmul`: matrix products of given shapes.
+ * app/bench_matmul.c - `cllm bench matmul`: matrix products of given shapes, as a share of the machine's peak and beside
+ * other libraries where the build has them (`make bench-peers`).
+ *
+ * All contenders make a product in turn, in the same run and on the same operands; each one's time is the median of its goes,
+ * and some elements of what it made are compared with sums in double.
  */
 #include "app/bench.h"
+#include "app/bench_gemm.h"
 #include "app/command.h"
 #include "app/options.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "ops/matmul.h"
 #include "runtime/team.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,100 +23,241 @@ static const struct option_usage matmul_usage = {
     .command = "bench matmul",
     .synopsis = "cllm bench matmul [options]",
     .summary =
-        "GFLOP/s of C [M,N] = A [M,K] B [K,N] in f32, B packed beforehand as a step has it, the rows shared by the "
-        "spheres. The median of --repeat.",
+        "GFLOP/s of matrix products in f32 and in bf16, and their share of what the units can do. C [M,N] = A [M,K] B "
+        "[K,N] with B a weight packed beforehand as a step has it; a shape whose name ends in .dw is the gradient of a "
+        "matrix, C = A' B with A [K,M] and B [K,N], where packing counts.",
     .examples = "  cllm bench matmul --shape 4096,2304,768\n"
-                "  cllm bench matmul --shapes data/bench-shapes.txt --threads 2 --csv\n",
+                "  cllm bench matmul --shapes data/gemm_shapes.txt --only gpt2.fc --threads 1,2\n"
+                "  cllm bench matmul --shapes data/gemm_shapes.txt --dtype bf16 --csv\n",
 };
 
-struct product {
-    size_t m, n, k;
-    float *a, *b, *c, *packed;
-    struct packed pack;
+enum { MAX_CONTENDERS = 8, MAX_GOES = 1000, SAMPLES = 24 };
+
+struct tally { /* of one dtype and one number of spheres, over the shapes */
+    double log_share, log_ratio[MAX_CONTENDERS], log_best, worst;
+    char worst_name[64];
+    size_t shapes;
 };
 
-static void pack_b(struct sphere *me, void *arg)
-{
-    struct product *p = arg;
-    matmul_pack(me, &p->pack, p->b, p->n, 1);
-}
+struct matmul_bench {
+    struct bench_list threads;
+    const char *dtype, *only;
+    double seconds;
+    size_t goes;
+    bool csv;
+    struct gemm_contender who[MAX_CONTENDERS]; /* ours first, those wanted alone */
+    size_t num_who;
+    double peak[BENCH_MAX_LIST][2];
+    struct tally tally[BENCH_MAX_LIST][2];
+};
 
-static void multiply(struct sphere *me, void *arg)
-{
-    struct product *p = arg;
-    struct share rows = sphere_share(me, p->m);
-    if (rows.end > rows.begin)
-        matmul_rows(me, p->c + rows.begin * p->n, p->n, p->a + rows.begin * p->k, p->k, rows.end - rows.begin, &p->pack,
-                    NULL, NULL, 0);
-}
+/* ---- one product ---- */
 
-static enum status bench_product(size_t m, size_t n, size_t k, const char *name, int threads, size_t repeat, bool csv,
-                                 struct error *err)
+static void fill(float *x, bf16 *x16, size_t n, uint32_t seed)
 {
-    struct product p = {.m = m, .n = n, .k = k};
-    size_t floats_a, floats_b, floats_c;
-    struct team *team = NULL;
-    enum status status = STATUS_OK;
-    double ms[BENCH_MAX_REPEAT];
-    if (!size_mul(m, k, &floats_a) || !size_mul(k, n, &floats_b) || !size_mul(m, n, &floats_c))
-        return error_set(err, STATUS_CONFIG, "a product of %zu x %zu x %zu is more than sizes can count", m, n, k);
-    size_t packed_size = packed_bytes(k, n);
-    p.a = mem_calloc(floats_a, sizeof(float));
-    p.b = mem_calloc(floats_b, sizeof(float));
-    p.c = mem_calloc(floats_c, sizeof(float));
-    p.packed = mem_map(packed_size);
-    p.pack = (struct packed){.data = p.packed, .k = k, .n = n};
-    if (!p.a || !p.b || !p.c || !p.packed)
-        status = error_set(err, STATUS_NOMEM, "no memory for a product of %zu x %zu x %zu", m, n, k);
-    struct team_options options = {.num_spheres = threads, .backend = TEAM_PTHREAD, .scratch_bytes = 1 << 24};
-    if (status == STATUS_OK && !(team = team_new(&options, err)))
-        status = err->status;
-    if (status == STATUS_OK) {
-        for (size_t i = 0; i < floats_a; i++)
-            p.a[i] = (float)(i % 17) - 8.0f;
-        for (size_t i = 0; i < floats_b; i++)
-            p.b[i] = (float)(i % 13) - 6.0f;
-        team_run(team, team_size(team), pack_b, &p);
-        team_run(team, team_size(team), multiply, &p);
-        for (size_t i = 0; i < repeat; i++) {
-            uint64_t start = clock_now_ns();
-            team_run(team, team_size(team), multiply, &p);
-            ms[i] = 1e-6 * (double)(clock_now_ns() - start);
-        }
-        double took = bench_median(ms, repeat), gflops = 2e-6 * (double)m * (double)n * (double)k / took;
-        printf(csv ? "%s,%s,%s,%d,%zu,%zu,%zu,%.4f,%.1f\n"
-                   : "%.0s%.0s%-20s %7d  %6zu %6zu %6zu  %10.3f ms  %8.1f GFLOP/s\n",
-               CLLM_VERSION, bench_isa(), name, team_size(team), m, n, k, took, gflops);
-        fflush(stdout);
+    uint32_t s = seed;
+    for (size_t i = 0; i < n; i++) {
+        s = s * 1664525u + 1013904223u;
+        x16[i] = bf16_of_f32((float)(int32_t)s * 0x1p-31f);
+        x[i] = f32_of_bf16(x16[i]); /* the same numbers for all */
     }
-    team_free(team);
-    if (p.packed)
-        mem_unmap(p.packed, packed_size);
-    mem_free(p.c);
-    mem_free(p.b);
-    mem_free(p.a);
+}
+
+static void release_case(struct gemm_case *c)
+{
+    const size_t a = c->m * c->k, b = c->k * c->n;
+    if (c->a)
+        mem_unmap(c->a, a * sizeof *c->a);
+    if (c->b)
+        mem_unmap(c->b, b * sizeof *c->b);
+    if (c->c)
+        mem_unmap(c->c, c->m * c->n * sizeof *c->c);
+    if (c->a16)
+        mem_unmap(c->a16, a * sizeof *c->a16);
+    if (c->b16)
+        mem_unmap(c->b16, b * sizeof *c->b16);
+}
+
+static enum status make_case(struct gemm_case *c, struct error *err)
+{
+    size_t a, b, out, bytes;
+    if (!size_mul(c->m, c->k, &a) || !size_mul(c->k, c->n, &b) || !size_mul(c->m, c->n, &out) ||
+        !size_mul(a, sizeof(float), &bytes) || !size_mul(b, sizeof(float), &bytes) ||
+        !size_mul(out, sizeof(float), &bytes))
+        return error_set(err, STATUS_CONFIG, "a product of %zu x %zu x %zu is more than sizes can count", c->m, c->n,
+                         c->k);
+    c->a = mem_map(a * sizeof *c->a);
+    c->b = mem_map(b * sizeof *c->b);
+    c->c = mem_map(out * sizeof *c->c);
+    c->a16 = mem_map(a * sizeof *c->a16);
+    c->b16 = mem_map(b * sizeof *c->b16);
+    if (!c->a || !c->b || !c->c || !c->a16 || !c->b16) {
+        release_case(c);
+        return error_set(err, STATUS_NOMEM, "no memory for a product of %zu x %zu x %zu", c->m, c->n, c->k);
+    }
+    fill(c->a, c->a16, a, 1);
+    fill(c->b, c->b16, b, 2);
+    return STATUS_OK;
+}
+
+/* Some elements, the last of all among them, against sums in double. */
+static enum status check_result(const struct gemm_case *c, const char *who, struct error *err)
+{
+    for (size_t s = 0; s < SAMPLES; s++) {
+        const size_t i = s == 0 ? c->m - 1 : s * 7919 % c->m, j = s == 0 ? c->n - 1 : s * 104729 % c->n;
+        double want = 0, size = 0;
+        for (size_t p = 0; p < c->k; p++) {
+            const double t = (double)c->a[c->gradient ? p * c->m + i : i * c->k + p] * (double)c->b[p * c->n + j];
+            want += t;
+            size += fabs(t);
+        }
+        const double got = (double)c->c[i * c->n + j];
+        if (!(fabs(got - want) <= 0x1p-24 * (double)(c->k + 2) * size))
+            return error_set(err, STATUS_NONFINITE, "%s of %s: element %zu,%zu is %g, should be %g", c->name, who, i, j,
+                             got, want);
+    }
+    return STATUS_OK;
+}
+
+static enum status time_product(const struct matmul_bench *b, const struct gemm_contender *who, struct gemm_case *c,
+                                int threads, double *ms, struct error *err)
+{
+    double each[MAX_GOES];
+    memset(c->c, 0xff, c->m * c->n * sizeof *c->c); /* NaN: nobody inherits a result */
+    void *self = who->prepare(c, threads, err);
+    if (!self)
+        return err->status;
+    who->run(self);
+    enum status status = check_result(c, who->name, err);
+    size_t n = 0;
+    for (double total = 0; status == STATUS_OK && n < b->goes && (n < 3 || total < 1e3 * b->seconds); n++) {
+        const uint64_t start = clock_now_ns();
+        who->run(self);
+        each[n] = 1e-6 * (double)(clock_now_ns() - start);
+        total += each[n];
+    }
+    who->finish(self);
+    if (status == STATUS_OK)
+        *ms = bench_median(each, n);
+    return status;
+}
+
+/* ---- lines and sums ---- */
+
+static void print_csv(const struct matmul_bench *b, const struct gemm_case *c, size_t t, size_t w, double ms)
+{
+    const bool bf16_operands = b->who[w].bf16_operands;
+    const double gflops = 2e-6 * (double)c->m * (double)c->n * (double)c->k / ms;
+    printf("%s,%s,%s,%d,%zu,%zu,%zu,%s,%s,%.4f,%.1f,%.4f\n", CLLM_VERSION, bench_isa(), c->name,
+           (int)b->threads.value[t], c->m, c->n, c->k, bf16_operands ? "bf16" : "f32", b->who[w].name, ms, gflops,
+           gflops / b->peak[t][bf16_operands]);
+}
+
+/* One dtype's line of the table, and its part in the sums. */
+static void print_dtype(struct matmul_bench *b, const struct gemm_case *c, size_t t, bool bf16_operands,
+                        const double *ms)
+{
+    const double flops = 2 * (double)c->m * (double)c->n * (double)c->k;
+    struct tally *tally = &b->tally[t][bf16_operands];
+    double ours = 0, best = 0;
+    for (size_t w = 0; w < b->num_who; w++) {
+        if (b->who[w].bf16_operands != bf16_operands)
+            continue;
+        const double gflops = 1e-6 * flops / ms[w];
+        if (!b->who[w].peer) {
+            ours = ms[w];
+            tally->log_share += log(gflops / b->peak[t][bf16_operands]);
+            if (!b->csv)
+                printf("%-20s %6zu %6zu %6zu %7d  %-4s  %8.1f  %4.0f%%", c->name, c->m, c->n, c->k,
+                       (int)b->threads.value[t], bf16_operands ? "bf16" : "f32", gflops,
+                       100 * gflops / b->peak[t][bf16_operands]);
+        } else {
+            tally->log_ratio[w] += log(ms[w] / ours);
+            best = best > 0 && best < ms[w] ? best : ms[w];
+            if (!b->csv)
+                printf("   %s %8.1f %5.2fx", b->who[w].name, gflops, ms[w] / ours);
+        }
+        if (b->csv)
+            print_csv(b, c, t, w, ms[w]);
+    }
+    if (!b->csv)
+        printf("\n");
+    fflush(stdout);
+    if (best > 0) {
+        tally->log_best += log(best / ours);
+        if (tally->shapes == 0 || best / ours < tally->worst) {
+            tally->worst = best / ours;
+            snprintf(tally->worst_name, sizeof tally->worst_name, "%s", c->name);
+        }
+    }
+    tally->shapes++;
+}
+
+static void print_sums(const struct matmul_bench *b)
+{
+    for (size_t t = 0; t < b->threads.n; t++)
+        for (int d = 0; d < 2; d++) {
+            const struct tally *y = &b->tally[t][d];
+            const double n = (double)y->shapes;
+            if (y->shapes < 2)
+                continue;
+            printf("geometric mean of %zu, %s, %d sphere%s: %.0f%% of %.1f GFLOP/s", y->shapes, d ? "bf16" : "f32",
+                   (int)b->threads.value[t], b->threads.value[t] == 1 ? "" : "s", 100 * exp(y->log_share / n),
+                   b->peak[t][d]);
+            size_t peers = 0;
+            for (size_t w = 0; w < b->num_who; w++)
+                if (b->who[w].peer && b->who[w].bf16_operands == (d == 1)) {
+                    printf("; %.2fx %s", exp(y->log_ratio[w] / n), b->who[w].name);
+                    peers++;
+                }
+            if (peers > 1)
+                printf("; %.2fx the better one", exp(y->log_best / n));
+            if (peers)
+                printf("; least %.2fx (%s)", y->worst, y->worst_name);
+            printf("\n");
+        }
+}
+
+static enum status bench_shape(struct matmul_bench *b, struct gemm_case *c, struct error *err)
+{
+    if (b->only && !strstr(c->name, b->only))
+        return STATUS_OK;
+    const size_t length = strlen(c->name);
+    c->gradient = length > 3 && strcmp(c->name + length - 3, ".dw") == 0;
+    enum status status = make_case(c, err);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t t = 0; status == STATUS_OK && t < b->threads.n; t++) {
+        double ms[MAX_CONTENDERS] = {0};
+        for (size_t w = 0; status == STATUS_OK && w < b->num_who; w++)
+            status = time_product(b, &b->who[w], c, (int)b->threads.value[t], &ms[w], err);
+        for (int d = 0; status == STATUS_OK && d < 2; d++)
+            if (strcmp(b->dtype, d ? "f32" : "bf16") != 0)
+                print_dtype(b, c, t, d == 1, ms);
+    }
+    release_case(c);
     return status;
 }
 
 /* Lines "M N K name"; '#' begins a comment. */
-static enum status bench_shapes(const char *path, int threads, size_t repeat, bool csv, struct error *err)
+static enum status bench_shapes(struct matmul_bench *b, const char *path, struct error *err)
 {
     struct buffer text = {0};
     enum status status = file_read(path, 1 << 20, &text, err);
     int number = 0;
     for (char *line = text.data; status == STATUS_OK && line && *line;) {
-        char *end = strchr(line, '\n'), name[64] = "";
-        size_t m, n, k;
+        char *end = strchr(line, '\n');
         if (end)
             *end = '\0';
         number++;
         line += strspn(line, " \t\r");
         if (*line && *line != '#') {
-            if (sscanf(line, "%zu %zu %zu %63s", &m, &n, &k, name) < 3 || m < 1 || n < 1 || k < 1)
+            struct gemm_case c = {0};
+            if (sscanf(line, "%zu %zu %zu %63s", &c.m, &c.n, &c.k, c.name) < 3 || c.m < 1 || c.n < 1 || c.k < 1)
                 status =
                     error_set(err, STATUS_FORMAT, "%s:%d: 'M N K name' is wanted, not '%.60s'", path, number, line);
             else
-                status = bench_product(m, n, k, name, threads, repeat, csv, err);
+                status = bench_shape(b, &c, err);
         }
         line = end ? end + 1 : NULL;
     }
@@ -119,18 +265,47 @@ static enum status bench_shapes(const char *path, int threads, size_t repeat, bo
     return status;
 }
 
+/* ---- the command ---- */
+
+static void choose_contenders(struct matmul_bench *b)
+{
+    for (size_t i = 0; i < 2 + bench_gemm_num_peers; i++) {
+        const struct gemm_contender *who = i < 2 ? &bench_gemm_ours[i] : &bench_gemm_peers[i - 2];
+        if (strcmp(b->dtype, who->bf16_operands ? "f32" : "bf16") != 0 && b->num_who < MAX_CONTENDERS)
+            b->who[b->num_who++] = *who;
+    }
+}
+
+static enum status measure_peaks(struct matmul_bench *b, struct error *err)
+{
+    for (size_t t = 0; t < b->threads.n; t++) {
+        struct team_options options = {.num_spheres = (int)b->threads.value[t], .backend = TEAM_PTHREAD};
+        struct team *team = team_new(&options, err);
+        if (!team)
+            return err->status;
+        for (int d = 0; d < 2; d++)
+            b->peak[t][d] = bench_peak_gflops(team, d == 1);
+        team_free(team);
+    }
+    return STATUS_OK;
+}
+
 int bench_matmul(int argc, char **argv)
 {
-    const char *shape = NULL, *shapes = NULL;
-    int threads = 0;
-    size_t repeat = 5;
-    bool csv = false;
+    static const char *const dtypes[] = {"f32", "bf16", "both", NULL};
+    char all[32];
+    bench_default_threads(all, sizeof all);
+    struct matmul_bench b = {.dtype = "both", .seconds = 0.2, .goes = 20};
+    const char *shape = NULL, *shapes = NULL, *threads = all;
     struct option_def options[] = {
         OPT_TEXT("shape", "M,N,K", &shape, "one shape (4096,2304,768)"),
         OPT_TEXT("shapes", "FILE", &shapes, "a file of lines 'M N K name'"),
-        OPT_INT("threads", &threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
-        OPT_SIZE("repeat", &repeat, 1, BENCH_MAX_REPEAT, "products timed (5)"),
-        OPT_FLAG("csv", &csv, "as CSV"),
+        OPT_TEXT("only", "TEXT", &b.only, "of those the ones with TEXT in their names"),
+        OPT_CHOICE("dtype", &b.dtype, dtypes, "f32, bf16 or both (both)"),
+        OPT_TEXT("threads", "LIST", &threads, "numbers of spheres (1, and all)"),
+        OPT_REAL("seconds", &b.seconds, 0, 60, "of goes for each product, three goes at least (0.2)"),
+        OPT_SIZE("repeat", &b.goes, 1, MAX_GOES, "goes at most (20)"),
+        OPT_FLAG("csv", &b.csv, "as CSV"),
         OPT_END,
     };
     struct error err = {0};
@@ -144,12 +319,25 @@ int bench_matmul(int argc, char **argv)
         command_say("bench matmul", "--shape wants M,N,K, three whole numbers, not '%s'", shape);
         return EXIT_CODE_USAGE;
     }
-    if (csv)
-        printf("version,isa,name,threads,m,n,k,ms,gflops\n");
-    if (shapes)
-        status = bench_shapes(shapes, threads, repeat, csv, &err);
-    else
-        status = bench_product((size_t)mnk.value[0], (size_t)mnk.value[1], (size_t)mnk.value[2], "product", threads,
-                               repeat, csv, &err);
+    if (bench_parse_list("threads", threads, 1, SPHERES_MAX, &b.threads, &err) != STATUS_OK) {
+        command_say("bench matmul", "%s", err.text);
+        return EXIT_CODE_USAGE;
+    }
+    choose_contenders(&b);
+    status = measure_peaks(&b, &err);
+    if (status == STATUS_OK && b.csv)
+        printf("version,isa,name,threads,m,n,k,dtype,who,ms,gflops,share_of_peak\n");
+    else if (status == STATUS_OK)
+        printf("%s; %s\nname                      M      N      K spheres  dtype  GFLOP/s  peak\n", bench_isa(),
+               bench_gemm_peers_line());
+    if (status == STATUS_OK && shapes) {
+        status = bench_shapes(&b, shapes, &err);
+    } else if (status == STATUS_OK) {
+        struct gemm_case c = {
+            .name = "product", .m = (size_t)mnk.value[0], .n = (size_t)mnk.value[1], .k = (size_t)mnk.value[2]};
+        status = bench_shape(&b, &c, &err);
+    }
+    if (status == STATUS_OK && !b.csv)
+        print_sums(&b);
     return status == STATUS_OK ? EXIT_CODE_OK : command_failed("bench matmul", &err);
 }
