@@ -23,17 +23,21 @@ enum { COPY_ROW = DEPTH + 32 }; /* elements; odd in lines, so that the rows of a
 /* One block of k for one tile of C: rows from i, n columns from j. */
 struct tile {
     const bf16 *a, *b;
-    size_t a_row, a_pair, pairs;
+    size_t pairs;
+    bool copied;
     const float *start; /* NULL: 0 */
     size_t start_row;
     float *rest;        /* NULL: the chain ends here, finish it into C */
     size_t i, j, n;
 };
 
-SIMD void tile_compute(const size_t mr, const bool full, const struct gemm_bf16 *g, const struct tile *t)
+/* mr, full (all columns are there) and copied (A is a copy of rows, not a panel) are constants at every call, so the
+ * accumulators are registers and the addresses of A one register and constants. */
+SIMD void tile_compute(const size_t mr, const bool full, const bool copied, const struct gemm_bf16 *g,
+                       const struct tile *t)
 {
     const bf16 *a = t->a, *b = t->b;
-    const size_t a_row = t->a_row, a_pair = t->a_pair, n = full ? NR : t->n;
+    const size_t a_row = copied ? COPY_ROW : 2, a_pair = copied ? 2 : 2 * MR, n = full ? NR : t->n;
     vf acc[BF16_MR][BF16_NV];
 
     UNROLL
@@ -82,10 +86,14 @@ SIMD void tile_compute(const size_t mr, const bool full, const struct gemm_bf16 
 #define TILE_FUNCTION(mr)                                                                                              \
     static __attribute__((noinline)) void tile_##mr(const struct gemm_bf16 *g, const struct tile *t)                   \
     {                                                                                                                  \
-        if (t->n == NR)                                                                                                \
-            tile_compute(mr, true, g, t);                                                                              \
+        if (t->n == NR && t->copied)                                                                                   \
+            tile_compute(mr, true, true, g, t);                                                                        \
+        else if (t->n == NR)                                                                                           \
+            tile_compute(mr, true, false, g, t);                                                                       \
+        else if (t->copied)                                                                                            \
+            tile_compute(mr, false, true, g, t);                                                                       \
         else                                                                                                           \
-            tile_compute(mr, false, g, t);                                                                             \
+            tile_compute(mr, false, false, g, t);                                                                      \
     }
 TILE_FUNCTION(1)
 TILE_FUNCTION(2)
@@ -123,10 +131,18 @@ static void rows_compute(const struct gemm_bf16 *g, struct tile t, size_t m)
         }
         done += now;
         t.i += now;
-        t.a += now * t.a_row;
+        t.a += now * (t.copied ? COPY_ROW : 2);
         t.start = t.start ? t.start + now * t.start_row : NULL;
         t.rest = t.rest ? t.rest + now * COLS : NULL;
     }
+}
+
+/* The part-th of `parts` of the next tile's rows: it is far away, and rows are too short for the CPU to foresee them. */
+static void fetch_rows(const bf16 *a, size_t a_row, size_t k, size_t part, size_t parts)
+{
+    for (size_t r = part * MR / parts; r < (part + 1) * MR / parts; r++)
+        for (size_t p = 0; p < k; p += 32)
+            __builtin_prefetch(a + r * a_row + p, 0, 2);
 }
 
 /* One block of k of the columns j0 … j0+cols-1 of m <= MR rows from i; `sum` is where their partial sums rest. */
@@ -138,14 +154,14 @@ static void block_of_k(const struct gemm_bf16 *g, size_t i, size_t m, size_t j0,
     if (g->a_row) {
         copy_rows(copy, COPY_ROW, g->a + i * g->a_row + k0, g->a_row, m, k);
         t.a = copy;
-        t.a_row = COPY_ROW;
-        t.a_pair = 2;
+        t.copied = true;
     } else {
         t.a = g->a + i / MR * g->a_panel + k0 * MR;
-        t.a_row = 2;
-        t.a_pair = 2 * MR;
     }
+    const size_t panels = (cols + NR - 1) / NR;
     for (size_t j = j0; j < j0 + cols; j += NR) {
+        if (g->a_row && i + 2 * MR <= g->m)
+            fetch_rows(g->a + (i + MR) * g->a_row + k0, g->a_row, k, (j - j0) / NR, panels);
         t.j = j;
         t.n = j0 + cols - j < NR ? j0 + cols - j : NR;
         t.b = g->b + j / NR * g->b_panel + k0 * NR;
@@ -165,13 +181,13 @@ void K(gemm_bf16)(const struct gemm_bf16 *g)
 {
     const bf16_environment old = bf16_environment_enter();
     const size_t depth = block_depth(g->k, DEPTH);
-    for (size_t j = 0; j < g->n; j += COLS) {
-        const size_t cols = g->n - j < COLS ? g->n - j : COLS;
-        for (size_t i0 = 0; i0 < g->m; i0 += ROWS)
+    for (size_t i0 = 0; i0 < g->m; i0 += ROWS)
+        for (size_t j = 0; j < g->n; j += COLS) {
+            const size_t cols = g->n - j < COLS ? g->n - j : COLS;
             for (size_t k0 = 0; k0 < g->k; k0 += depth)
                 for (size_t i = i0; i < i0 + ROWS && i < g->m; i += MR)
                     block_of_k(g, i, g->m - i < MR ? g->m - i : MR, j, cols, k0, g->k - k0 < depth ? g->k - k0 : depth,
                                g->sum + (i - i0) * COLS);
-    }
+        }
     bf16_environment_leave(old);
 }
