@@ -70,7 +70,7 @@ RUN_TESTS = sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean bench-peers help \
+.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean bench-peers check-aarch64 help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -159,6 +159,9 @@ life-check: $(B)/tests/runtime/test_pool_life ## Ten thousand pools made, starte
 
 model-check: ## Every interleaving of src/runtime/*.pml (needs Debian's spin)
 	@scripts/model_check
+
+check-aarch64: ## The portable kernels on 64-bit Arm, under qemu-user: the same checks and the same bits
+	@scripts/check_aarch64
 
 layer-check: ## Includes obey scripts/layers.txt
 	@python3 scripts/check_layers.py

@@ -82,7 +82,8 @@ struct kernels {
 const struct kernels *kernels_get(void);
 enum status kernels_choose(struct error *err);
 
-/* The table of one ISA, NULL when it is not built in or this CPU cannot run it.  For tests and benchmarks. */
+/* The table of one ISA, NULL when it is not built in, this CPU cannot run it, or it has no f32 kernels of its own: the levels
+ * above avx512 add bf16 units and use avx512's (kernels_bf16.h).  For tests and benchmarks. */
 const struct kernels *kernels_of(enum isa isa);
 
 #endif

@@ -603,7 +603,7 @@ END_TEST
 
 int main(void)
 {
-    for (enum isa i = 0; i < ISA_COUNT; i++)
+    for (enum isa i = 0; i <= ISA_AVX512; i++) /* the levels above have no f32 kernels of their own */
         if (!kernels_of(i))
             printf("skipped: %s (this CPU or build does not have it)\n", isa_name(i));
     Suite *s = suite_create("kernels");

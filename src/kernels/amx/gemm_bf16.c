@@ -3,14 +3,14 @@
  *
  * Four tiles hold sums, two hold A (16 rows of 32 elements), two hold B (16 pairs of 16 columns): four products for four loads,
  * and a product takes as long as two loads from L1.  So a panel's block of B (32 columns by DEPTH) is to stay in L1
- * while all row tiles of ROWS pass over it; A streams past from L2, hinted as not wanted again; partial sums rest in
+ * while all row tiles of ROWS pass over it (half of L1 or a little more); A streams past from L2, hinted as not wanted again; partial sums rest in
  * g->sum, which stays in L2, and are loaded and stored as tiles.
  * Rows of A are loaded as they lie; only where fewer than 16 rows or 32 elements are left they are copied and filled up
  * with zeros first.  Written in the macros of tiles.h alone, so that the tests run it anywhere (with tiles in plain C).
  */
 #include "kernels/common/kernels_internal_bf16.h"
 
-enum { SIDE = 32, TILE = 16, STEP = 32, DEPTH = GEMM_BF16_DEPTH, ROWS = GEMM_BF16_ROWS, COLS = GEMM_BF16_COLS };
+enum { SIDE = 32, TILE = 16, STEP = 32, DEPTH = 512, ROWS = GEMM_BF16_ROWS, COLS = GEMM_BF16_COLS };
 _Static_assert(DEPTH % STEP == 0 && ROWS % SIDE == 0 && COLS % SIDE == 0, "blocks are whole tiles");
 
 /* One block of k for 32 x 32 elements of C, or what there is of them: rows from i, columns from j. */
