@@ -68,6 +68,8 @@ SIMD void tile_compute(const size_t mr, const bool full, const bool copied, cons
             for (size_t v = 0; v < BF16_NV; v++)
                 acc[i][v] = vp_dot(acc[i][v], av, bv[v]);
         }
+        for (size_t v = 0; v < BF16_NV; v++)
+            __builtin_prefetch(b + g->b_panel + 32 * v, 0, 2);
         a += a_pair;
         b += 2 * NR;
     }
