@@ -48,11 +48,15 @@ SIMD void turn(bf16 *dst, bf16 (*rows)[32])
         const size_t pairs = bf16_padded(k, KR) / 2;                                                                   \
         for (size_t q = 0; q < pairs; q++)                                                                             \
             for (size_t v = 0; v < NR; v += 16) {                                                                      \
-                const type *even = src + (ptrdiff_t)(2 * q) * row + (ptrdiff_t)v;                                      \
+                const type *even = src + (ptrdiff_t)(2 * q) * row + (ptrdiff_t)v, *odd = even + row;                   \
+                if (v + 16 <= n && 2 * q + 1 < k) {                                                                    \
+                    vp_store(dst + q * 2 * NR + 2 * v, vp_pair_##type(even, odd, 16));                                 \
+                    continue;                                                                                          \
+                }                                                                                                      \
                 const bool some = v < n;                                                                               \
                 vp_store(dst + q * 2 * NR + 2 * v,                                                                     \
                          vp_pair_##type(some && 2 * q < k ? even : zeros_##type,                                       \
-                                        some && 2 * q + 1 < k ? even + row : zeros_##type, left(n, v)));               \
+                                        some && 2 * q + 1 < k ? odd : zeros_##type, left(n, v)));                      \
             }                                                                                                          \
     }                                                                                                                  \
     /* k side by side in the source */                                                                                 \
@@ -104,7 +108,10 @@ SIMD void put_pairs(bf16 *dst, const vp *pair, size_t pairs)
 #else
 SIMD void put_pairs(bf16 *dst, const vp *pair, size_t pairs)
 {
-    for (size_t q = 0; q < pairs; q++)
+    size_t q = 0;
+    for (; q * MR + 16 <= pairs * MR; q++) /* whole vectors: the next pairs overwrite what is beyond this one */
+        vp_store(dst + q * 2 * MR, pair[q]);
+    for (; q < pairs; q++)
         vp_store_n(dst + q * 2 * MR, pair[q], MR);
 }
 #endif
@@ -120,7 +127,9 @@ void K(pack_a_bf16)(bf16 *dst, size_t panel, const bf16 *src, size_t row, size_t
             for (size_t q = 0; q < pairs; q++) {
                 const size_t p = p0 + 2 * q;
                 const bf16 *even = src + p * row + i;
-                pair[q] = vp_pair_bf16(p < k ? even : zeros_bf16, p + 1 < k ? even + row : zeros_bf16, w);
+                const bf16 *odd = p + 1 < k ? even + row : zeros_bf16;
+                pair[q] = i + 16 <= m ? vp_pair_bf16(p < k ? even : zeros_bf16, odd, 16)
+                                      : vp_pair_bf16(p < k ? even : zeros_bf16, odd, w);
             }
             put_pairs(dst + i / MR * panel + p0 * MR, pair, pairs);
         }
