@@ -178,6 +178,38 @@ START_TEST(test_gemm_goes_on)
 }
 END_TEST
 
+/* Rows 4 KiB apart are copied and k is cut; the bits are those of rows that are not. */
+START_TEST(test_gemm_rows_that_clash)
+{
+    const size_t m = 27, n = 150, k = 1100, apart = 2048;
+    float *a = numbers(m * apart, 7), *b = numbers(k * n, 8), *near = malloc(m * k * sizeof *near);
+    float *init = numbers(n, 9), *add = numbers(m * n, 10);
+    for (size_t i = 0; i < m; i++)
+        memcpy(near + i * k, a + i * apart, k * sizeof *near);
+    EACH_ISA(kn)
+    {
+        float *p = malloc((n + kn->nr) * k * sizeof *p);
+        struct guarded y = guard(m * n, NULL), z = guard(m * n, NULL);
+        kn->pack_f32(p, b, (ptrdiff_t)n, 1, k, n);
+        struct gemm g = {.m = m, .n = n, .k = k, .a = near, .a_row = (ptrdiff_t)k, .a_col = 1, .b = p};
+        g.b_panel = k * kn->nr;
+        g.b_row = kn->nr;
+        g.init = init;
+        g.add = add;
+        g.add_row = g.c_row = (ptrdiff_t)n;
+        g.c = y.x;
+        kn->gemm_f32(&g);
+        g.a = a;
+        g.a_row = (ptrdiff_t)apart;
+        g.c = z.x;
+        kn->gemm_f32(&g);
+        same_bits("gemm with rows 8 KiB apart", kn, z.x, y.x, m * n);
+        release(&y, "gemm"), release(&z, "gemm"), free(p);
+    }
+    free(a), free(b), free(near), free(init), free(add);
+}
+END_TEST
+
 /* Values no one plans for: a denormal, infinities and NaN go through as IEEE says, in every version. */
 START_TEST(test_special_values)
 {
@@ -611,6 +643,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_gemm);
     tcase_add_test(t, test_gemm_goes_on);
+    tcase_add_test(t, test_gemm_rows_that_clash);
     tcase_add_test(t, test_special_values);
     tcase_add_test(t, test_exp);
     tcase_add_test(t, test_layernorm);
