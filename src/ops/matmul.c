@@ -172,6 +172,14 @@ static void copy_block(float *dst, const float *src, size_t stride, size_t rows,
         memcpy(dst + r * cols, src + r * stride, cols * sizeof(float));
 }
 
+/* The next block of rows, on its way while this one is multiplied: short pieces far apart, which no CPU foresees. */
+static void fetch_block(const float *src, size_t stride, size_t rows, size_t cols)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c += 16)
+            __builtin_prefetch(src + r * stride + c, 0, 2);
+}
+
 static void grad_tile(const struct kernels *kn, const struct weight_grad *g, size_t i0, size_t m, size_t j0, size_t n,
                       float *xs, float *dys, float *sum)
 {
@@ -194,6 +202,11 @@ static void grad_tile(const struct kernels *kn, const struct weight_grad *g, siz
             p.b = dys;
             p.b_panel = k * kn->nr;
             p.b_row = kn->nr;
+        }
+        if (!last) {
+            const size_t next = g->rows - r0 - k < ROWS ? g->rows - r0 - k : ROWS;
+            fetch_block(x + ROWS * g->x_stride, g->x_stride, next, m);
+            fetch_block(dy + ROWS * g->dy_stride, g->dy_stride, next, n);
         }
         p.c = last ? dw : sum;
         p.c_row = last ? (ptrdiff_t)g->out : TILE_OUT;
