@@ -70,7 +70,7 @@ RUN_TESTS = sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean bench-peers check-aarch64 help \
+.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean check-aarch64 help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -197,10 +197,17 @@ valgrind: $(VALGRIND_UNITS) $(B)/cllm ## valgrind on a small set (VALGRIND_MODUL
 CXX   ?= c++
 PEERS := $(if $(shell command -v $(firstword $(CXX)) 2>/dev/null),$(shell pkg-config --exists tbb && echo tbb))
 PEER_LIBS_tbb := -ltbb
-cllm-bench: $(B)/cllm-bench ## build/release/cllm-bench: the command with oneTBB in `bench pool`, where it is installed
-$(B)/cllm-bench: $(APP_OBJ) $(PEERS:%=$(B)/app/peers/%.o) $(LIB)
-	$(SAY) LINK "$@$(if $(PEERS), (with $(PEERS)))"
-	$(Q)$(if $(PEERS),$(CXX),$(CC)) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(filter %.o,$^) $(LIB) $(ALL_LIBS) $(foreach p,$(PEERS),$(PEER_LIBS_$(p)))
+PEER_FLAGS = $(if $(wildcard $(addsuffix /dnnl.h,/usr/include /usr/local/include)),-DWITH_ONEDNN -ldnnl) \
+             $(if $(shell pkg-config --exists openblas && echo yes),-DWITH_OPENBLAS $(shell pkg-config --cflags --libs openblas))
+cllm-bench: $(B)/cllm-bench ## build/release/cllm-bench: the command with oneTBB, oneDNN and OpenBLAS in `bench`, where they are installed
+$(B)/cllm-bench: $(filter-out %/bench_gemm_peers.o,$(APP_OBJ)) $(B)/bench/bench_gemm_peers.o $(PEERS:%=$(B)/app/peers/%.o) $(LIB)
+	$(SAY) LINK $@
+	$(Q)$(if $(PEERS),$(CXX),$(CC)) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(filter %.o,$^) $(LIB) $(ALL_LIBS) $(foreach p,$(PEERS),$(PEER_LIBS_$(p))) $(PEER_FLAGS)
+
+$(B)/bench/%.o: app/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(filter -D% -I%,$(PEER_FLAGS)) -MMD -MP -c -o $@ $<
 
 $(B)/app/peers/%.o: app/peers/%.cpp $(B)/flags
 	@mkdir -p $(@D)
@@ -209,15 +216,6 @@ $(B)/app/peers/%.o: app/peers/%.cpp $(B)/flags
 
 bench: cllm ## Steps, barriers, products; PEER_256=, PEER_1024=PROGRAM add llm.c's trainer (scripts/bench says how)
 	@PEER_256='$(PEER_256)' PEER_1024='$(PEER_1024)' scripts/bench
-
-# Other libraries stand beside ours in this program alone; what is not installed is left out and said so by it.
-PEER_FLAGS = $(if $(wildcard $(addsuffix /dnnl.h,/usr/include /usr/local/include)),-DWITH_ONEDNN -ldnnl) \
-             $(if $(shell pkg-config --exists openblas && echo yes),-DWITH_OPENBLAS $(shell pkg-config --cflags --libs openblas))
-bench-peers: $(B)/cllm-peers ## build/release/cllm-peers: the command with oneDNN and OpenBLAS in `bench matmul`
-$(B)/cllm-peers: $(APP_OBJ) $(LIB) app/bench_gemm_peers.c
-	$(SAY) LINK $@
-	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(OPENMP) -o $@ $(filter-out %/bench_gemm_peers.o,$(APP_OBJ)) \
-	    app/bench_gemm_peers.c $(LIB) $(PEER_FLAGS) $(ALL_LIBS)
 
 ##                 Installing
 install: $(B)/cllm $(LIB) ## Command, library, headers, man page and cllm.pc below PREFIX (DESTDIR is put before it)

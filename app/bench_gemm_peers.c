@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * app/bench_gemm_peers.c - oneDNN and OpenBLAS for `cllm bench matmul`: yardsticks, in `make bench-peers` alone, which defines
+ * app/bench_gemm_peers.c - oneDNN and OpenBLAS for `cllm bench matmul`: yardsticks, in `make cllm-bench` alone, which defines
  * WITH_ONEDNN and WITH_OPENBLAS for what is installed.  Every other build has this file empty of them.
  */
 #include "app/bench_gemm.h"

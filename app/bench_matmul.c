@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * app/bench_matmul.c - `cllm bench matmul`: matrix products of given shapes, as a share of the machine's peak and beside
- * other libraries where the build has them (`make bench-peers`).
+ * other libraries where the build has them (`make cllm-bench`).
  *
  * All contenders make a product in turn, in the same run and on the same operands; each one's time is the median of its goes,
  * and some elements of what it made are compared with sums in double.
