@@ -110,7 +110,7 @@ static void *ours_prepare(struct gemm_case *c, int threads, bool bf16_operands, 
     struct ours *o = mem_calloc(1, sizeof *o);
     struct team_options options = {.num_spheres = threads, .backend = TEAM_PTHREAD};
     options.scratch_bytes =
-        bf16_operands ? matmul_bf16_scratch_bytes() : weight_grad_scratch_bytes(c->gradient ? c->k : 1);
+        bf16_operands ? matmul_bf16_scratch_bytes() : weight_grad_scratch_bytes(DTYPE_F32, c->gradient ? c->k : 1);
     if (!o) {
         error_set(err, STATUS_NOMEM, "no memory for a product");
         return NULL;
@@ -118,7 +118,7 @@ static void *ours_prepare(struct gemm_case *c, int threads, bool bf16_operands, 
     o->c = c;
     o->bf16_operands = bf16_operands;
     if (!c->gradient)
-        o->bytes = bf16_operands ? packed_bf16_bytes(c->k, c->n) : packed_bytes(c->k, c->n);
+        o->bytes = bf16_operands ? packed_bf16_bytes(c->k, c->n) : packed_bytes(DTYPE_F32, c->k, c->n);
     else if (bf16_operands)
         o->bytes = weight_grad_bf16_panel_bytes(c->m, c->n, CHUNK);
     o->memory = o->bytes ? mem_map(o->bytes) : NULL;

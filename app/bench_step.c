@@ -106,7 +106,7 @@ static void print_step(const struct step_bench *b, size_t seq_len, int threads, 
     double tokens = (double)(s->batch_size * seq_len);
     double gflops = 1e-6 * decoder_train_flops_per_token(&s->model, seq_len) * tokens / f->ms;
     if (b->csv) {
-        printf("%s,%s,%s,%zu,%zu,%zu,%d,%.3f,%.1f,%.1f,%.4f", CLLM_VERSION, bench_isa(), s->preset, s->batch_size,
+        printf("%s,%s,%s,%s,%zu,%zu,%zu,%d,%.3f,%.1f,%.1f,%.4f", CLLM_VERSION, bench_isa(), dtype_name(s->dtype), s->preset, s->batch_size,
                s->micro_batch, seq_len, threads, f->ms, 1e3 * tokens / f->ms, gflops, f->wait_share);
         if (b->peer)
             printf(",%.3f,%.1f,%.4f", f->peer_ms, 1e3 * tokens / f->peer_ms, f->peer_ms / f->ms);
@@ -189,13 +189,13 @@ static enum status bench_steps(struct step_bench *b, struct error *err)
     const struct train_settings *s = &b->flags.settings;
     if (status == STATUS_OK && b->csv)
         printf(
-            "version,isa,preset,batch_size,micro_batch,seq_len,threads,ms_per_step,tokens_per_s,gflops,wait_share%s\n",
+            "version,isa,dtype,preset,batch_size,micro_batch,seq_len,threads,ms_per_step,tokens_per_s,gflops,wait_share%s\n",
             b->peer ? ",peer_ms_per_step,peer_tokens_per_s,ratio" : "");
     else if (status == STATUS_OK)
-        printf("%s, %" PRIu64 " parameters, batch %zu in micro-batches of %zu, %s, median of %zu steps\n"
+        printf("%s, %" PRIu64 " parameters, batch %zu in micro-batches of %zu, %s %s, median of %zu steps\n"
                "    T  threads  ms per step    tokens/s   GFLOP/s   wait%s\n",
                s->preset[0] ? s->preset : "model", model_config_num_parameters(&s->model), s->batch_size,
-               s->micro_batch, bench_isa(), b->repeat, b->peer ? "    peer's ms    tokens/s  ours/peer" : "");
+               s->micro_batch, bench_isa(), dtype_name(s->dtype), b->repeat, b->peer ? "    peer's ms    tokens/s  ours/peer" : "");
     for (size_t i = 0; status == STATUS_OK && i < b->seq_lens.n; i++)
         status = bench_length(b, (size_t)b->seq_lens.value[i], err);
     struct error ignored;
@@ -212,6 +212,7 @@ int bench_step(int argc, char **argv)
     const char *threads = all, *seq_lens = NULL;
     struct option_def options[] = {
         SETTINGS_MODEL_FLAGS(&b.flags),
+        OPT_CHOICE("dtype", &b.flags.dtype, dtype_choices, "operands of the products: f32, bf16, or auto (auto)"),
         OPT_SIZE("batch-size", &s->batch_size, 1, 1 << 20, "sequences per step (4)"),
         OPT_SIZE("micro-batch", &s->micro_batch, 1, 1 << 20, "sequences computed together; without it the whole batch"),
         OPT_TEXT("seq-len", "LIST", &seq_lens,

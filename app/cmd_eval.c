@@ -78,13 +78,13 @@ static enum status make_decoder(struct eval *e, size_t n, struct error *err)
 {
     drop_team(e);
     const struct model_config *config = model_config(e->loaded.model);
-    struct decoder_memory plan = decoder_plan(config, DECODER_EVAL, 1, n);
+    struct decoder_memory plan = decoder_plan(config, DECODER_EVAL, DTYPE_F32, 1, n);
     struct team_options options = {.num_spheres = e->threads, .backend = e->crew.backend, .pool = e->crew.pool,
                                    .scratch_bytes = plan.sphere_scratch_bytes};
     e->team = team_new(&options, err);
     if (!e->team)
         return err->status;
-    e->decoder = decoder_new(e->loaded.model, DECODER_EVAL, 1, n, err);
+    e->decoder = decoder_new(e->loaded.model, DECODER_EVAL, DTYPE_F32, 1, n, err);
     if (!e->decoder)
         return err->status;
     e->width = team_size(e->team) < plan.max_width ? team_size(e->team) : plan.max_width;

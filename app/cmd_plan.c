@@ -67,9 +67,9 @@ static enum status make_plan(struct plan *p, int threads, struct error *err)
     enum status status = training_plan(s, p->spheres, &p->memory, err);
     if (status != STATUS_OK)
         return status;
-    int widest = decoder_plan(&s->model, DECODER_TRAIN, s->micro_batch, s->seq_len).max_width;
+    int widest = decoder_plan(&s->model, DECODER_TRAIN, s->dtype, s->micro_batch, s->seq_len).max_width;
     p->width = p->spheres < widest ? p->spheres : widest;
-    struct decoder_memory generation = decoder_plan(&s->model, DECODER_GENERATE, 1, s->model.n_positions);
+    struct decoder_memory generation = decoder_plan(&s->model, DECODER_GENERATE, DTYPE_F32, 1, s->model.n_positions);
     p->generation_bytes = generation.packed_bytes + generation.activation_bytes + generation.shared_bytes +
                           generation.sphere_scratch_bytes * (size_t)(p->spheres < generation.max_width
                                                                          ? p->spheres : generation.max_width);

@@ -327,8 +327,6 @@ static int check_usage(const struct train_flags *f, const struct option_def *opt
         wrong = "--init takes the model as it is: --config, --n-layer, --n-head and --n-embd do not go with it";
     else if (option_given(options, "steps") && option_given(options, "epochs"))
         wrong = "--steps and --epochs exclude each other";
-    else if (strcmp(f->dtype, "bf16") == 0)
-        wrong = "--dtype bf16: there is only f32 so far; use --dtype f32 or auto";
     if (!wrong)
         return OPTIONS_GO_ON;
     command_say("train", "%s", wrong);
@@ -337,10 +335,9 @@ static int check_usage(const struct train_flags *f, const struct option_def *opt
 
 int cmd_train(int argc, char **argv)
 {
-    static const char *const dtypes[] = {"auto", "f32", "bf16", NULL};
     static const char *const backends[] = {"pthread", "openmp", "serial", NULL};
     static const char *const optimizers[] = {"adamw", NULL};
-    struct train_flags f = {.backend = "pthread", .dtype = "auto", .optimizer = "adamw", .sample_tokens = 200};
+    struct train_flags f = {.backend = "pthread", .optimizer = "adamw", .sample_tokens = 200};
     struct train_settings *s = &f.s.settings;
     const double whole = OPTION_WHOLE_MAX;
     struct option_def options[] = {
@@ -387,7 +384,6 @@ int cmd_train(int argc, char **argv)
         OPT_GROUP("Machine"),
         OPT_INT("threads", &f.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
         OPT_CHOICE("backend", &f.backend, backends, "what the spheres run on (pthread)"),
-        OPT_CHOICE("dtype", &f.dtype, dtypes, "numbers to compute with; f32 is what there is so far (auto)"),
         OPT_END,
     };
     struct error err = {0};

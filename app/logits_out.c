@@ -29,12 +29,12 @@ static void feed_all(struct sphere *me, void *arg)
 static enum status compute(struct feed *f, struct model *model, const struct crew *crew, struct error *err)
 {
     const struct model_config *config = model_config(model);
-    const int most = decoder_plan(config, DECODER_GENERATE, 1, config->n_positions).max_width;
+    const int most = decoder_plan(config, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions).max_width;
     struct team *team = generation_team(config, crew, err);
     if (!team)
         return err->status;
     enum status status = STATUS_NOMEM;
-    f->decoder = decoder_new(model, DECODER_GENERATE, 1, config->n_positions, err);
+    f->decoder = decoder_new(model, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions, err);
     if (f->decoder)
         status = team_run(team, team_size(team) < most ? team_size(team) : most, feed_all, f);
     if (status == STATUS_CANCELLED)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 const char *const schedule_choices[] = {"cosine", "linear", "constant", "wsd", NULL};
+const char *const dtype_choices[] = {"auto", "f32", "bf16", NULL};
 
 enum status settings_flags_base(struct settings_flags *flags, struct error *err)
 {
@@ -79,6 +80,9 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
                          s->model.n_head);
     if (has(options, "dropout"))
         settings_flags_dropout(flags);
+    if (dtype_parse(flags->dtype ? flags->dtype : "auto", &s->dtype, err) != STATUS_OK)
+        return STATUS_CONFIG;
+    s->dtype = dtype_resolve(s->dtype);
     if (has(options, "schedule")) {
         enum status status = schedule_parse(flags->schedule, &s->schedule.kind, err);
         if (status != STATUS_OK)

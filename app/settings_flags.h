@@ -13,13 +13,13 @@
 
 struct settings_flags {
     struct train_settings settings;
-    const char *preset, *config, *schedule;
+    const char *preset, *config, *schedule, *dtype; /* dtype NULL: auto */
     size_t vocab_size;
     double dropout;
     struct train_settings base; /* before the flags */
 };
 
-extern const char *const schedule_choices[];
+extern const char *const schedule_choices[], *const dtype_choices[];
 
 /* --dropout, wherever the model's family has dropout. */
 void settings_flags_dropout(struct settings_flags *flags);
@@ -36,7 +36,9 @@ void settings_flags_dropout(struct settings_flags *flags);
                  "tokens the model knows; for text at least the tokenizer's, which is the default")
 
 #define SETTINGS_SHAPE_FLAGS(f)                                                                                        \
-    OPT_SIZE("batch-size", &(f)->settings.batch_size, 1, 1 << 30, "sequences per optimizer step"),                     \
+    OPT_CHOICE("dtype", &(f)->dtype, dtype_choices,                                                                    \
+               "operands of the products: f32, or rounded to bf16; auto is bf16 where the CPU has units for it (auto)"), \
+        OPT_SIZE("batch-size", &(f)->settings.batch_size, 1, 1 << 30, "sequences per optimizer step"),                     \
         OPT_SIZE("micro-batch", &(f)->settings.micro_batch, 1, 1 << 30,                                                \
                  "sequences computed together; divides the batch size. Less takes less memory"),                       \
         OPT_SIZE("seq-len", &(f)->settings.seq_len, 1, 1 << 30,                                                        \

@@ -287,6 +287,8 @@ static void resumed_settings(struct train_run *r)
 {
     struct train_flags *f = r->flags;
     struct train_settings recorded = r->info.settings, *s = &f->s.settings;
+    if (!option_given(r->options, "dtype")) /* auto is what it was there and then */
+        s->dtype = recorded.dtype;
     if (f->s.preset || f->s.config) {
         /* Built as for a new run, so that it can be compared; the vocabulary came from the data then. */
         s->model.bos_token_id = recorded.model.bos_token_id;

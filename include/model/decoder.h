@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "model/model.h"
+#include "ops/dtype.h"
 #include "runtime/sphere.h"
 
 #include <stdbool.h>
@@ -28,10 +29,14 @@ struct decoder_memory {
     size_t sphere_scratch_bytes; /* each sphere's own */
     int max_width;            /* more members than this would never find work */
 };
-struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, size_t batch, size_t seq_len);
+/* dtype: DTYPE_F32, or DTYPE_BF16: the products with matrices and their gradients take operands rounded to bf16; parameters,
+ * gradients, activations between products, norms and attention are f32 as ever. */
+struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, enum dtype dtype,
+                                   size_t batch, size_t seq_len);
 
 struct decoder;
-struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t batch, size_t seq_len, struct error *err);
+struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,
+                            struct error *err);
 void decoder_free(struct decoder *decoder);
 
 /* Packs the weights; after every change of them and before anything below.  Ends with a barrier. */

@@ -7,22 +7,25 @@
 #ifndef OPS_MATMUL_H
 #define OPS_MATMUL_H
 
+#include "ops/dtype.h"
 #include "ops/work.h"
 #include "runtime/sphere.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A matrix B [k,n] in panels as the kernels want it. */
+/* A matrix B [k,n] in panels as the kernels want it.  BF16: its elements are rounded to nearest even when it is packed, and so
+ * are those of whatever it is multiplied with, row by row on the way; the sum goes in the order of kernels_bf16.h. */
 struct packed {
-    float *data; /* packed_bytes(k, n) */
+    enum dtype dtype; /* DTYPE_F32 or DTYPE_BF16 */
     size_t k, n;
+    void *data; /* packed_bytes(dtype, k, n), from an arena */
 };
-size_t packed_bytes(size_t k, size_t n);
+size_t packed_bytes(enum dtype dtype, size_t k, size_t n);
 
 /* Team function, no barrier: packs element (p,j) of src[p*row + j*col]; members take panels. */
 void matmul_pack(struct sphere *me, struct packed *dst, const float *src, size_t row, size_t col);
-size_t matmul_pack_units(size_t n);
+size_t matmul_pack_units(enum dtype dtype, size_t n);
 
 /* A part of a matrix that is stored in pieces: element (p,j) of its [k,n] at data[p*row + j*col]. */
 struct part {
@@ -43,8 +46,11 @@ void matmul_rows(struct sphere *me, float *y, size_t y_stride, const float *x, s
 void matmul_columns(struct sphere *me, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
                     const struct packed *b, const float *bias, const float *add, size_t add_stride);
 
+/* What either takes from the sphere's scratch. */
+size_t matmul_scratch_bytes(enum dtype dtype);
+
 /* The columns of an [.., n] product that matmul_columns gives this member. */
-struct share matmul_column_share(const struct sphere *me, size_t n);
+struct share matmul_column_share(const struct sphere *me, enum dtype dtype, size_t n);
 
 /* dw [in,out] from x [rows,in] and dy [rows,out]: the sum over rows of x^T dy, in row order. */
 enum grad_mode {
@@ -53,13 +59,14 @@ enum grad_mode {
     GRAD_CONTINUE /* the chain of additions goes on from what dw holds: rows come in several calls */
 };
 struct weight_grad {
+    enum dtype dtype; /* BF16: x and dy are rounded on the way */
     float *dw; /* [in,out], row-major */
     const float *x, *dy;
     size_t x_stride, dy_stride, in, out, rows;
     enum grad_mode mode;
 };
 struct work weight_grad_work(const struct weight_grad *g); /* g is borrowed until the work is done */
-size_t weight_grad_units(size_t in, size_t out);
-size_t weight_grad_scratch_bytes(size_t rows);
+size_t weight_grad_units(enum dtype dtype, size_t in, size_t out);
+size_t weight_grad_scratch_bytes(enum dtype dtype, size_t rows);
 
 #endif

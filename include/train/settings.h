@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "formats/json.h"
 #include "formats/model_config.h"
+#include "ops/dtype.h"
 #include "train/schedule.h"
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct train_settings {
     size_t micro_batch;      /* sequences per leaf; divides batch_size */
     double val_fraction;
     uint64_t seed;
+    enum dtype dtype;        /* of the products' operands; DTYPE_F32 or DTYPE_BF16 */
     /* optimizer and schedule */
     uint64_t steps;          /* length of the run, and of the schedule */
     double epochs;           /* when > 0, steps is computed from it once the data is known */

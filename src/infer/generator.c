@@ -28,7 +28,7 @@ struct generator {
 
 static struct decoder_memory plan(const struct model_config *config)
 {
-    return decoder_plan(config, DECODER_GENERATE, 1, config->n_positions);
+    return decoder_plan(config, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions);
 }
 
 size_t generator_scratch_bytes(const struct model_config *config)
@@ -54,7 +54,7 @@ struct generator *generator_new(struct model *model, struct team *team, struct e
     if (!g->logits || !g->scratch || !g->context)
         error_set(err, STATUS_NOMEM, "no memory for the logits of %zu tokens", config->vocab_size);
     else
-        g->decoder = decoder_new(model, DECODER_GENERATE, 1, config->n_positions, err);
+        g->decoder = decoder_new(model, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions, err);
     if (!g->decoder) {
         generator_free(g);
         return NULL;

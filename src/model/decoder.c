@@ -28,25 +28,25 @@ static float *take_floats(struct taker *t, size_t n)
     return take(t, n * sizeof(float));
 }
 
-static struct packed take_packed(struct taker *t, size_t k, size_t n)
+static struct packed take_packed(const struct decoder *d, struct taker *t, size_t k, size_t n)
 {
-    return (struct packed){.data = take(t, packed_bytes(k, n)), .k = k, .n = n};
+    return (struct packed){.dtype = d->dtype, .k = k, .n = n, .data = take(t, packed_bytes(d->dtype, k, n))};
 }
 
 static size_t chunk_rows(size_t rows, size_t vocab_size)
 {
     const size_t budget = (size_t)64 << 20; /* bytes of logits at a time; the result does not depend on it */
-    size_t n = budget / (vocab_size * sizeof(float)) / ROW_BLOCK * ROW_BLOCK;
-    if (n < ROW_BLOCK)
-        n = ROW_BLOCK;
+    size_t n = budget / (vocab_size * sizeof(float)) / CHUNK_GRAIN * CHUNK_GRAIN;
+    if (n < CHUNK_GRAIN)
+        n = CHUNK_GRAIN;
     return n < rows ? n : rows;
 }
 
 static struct fused take_fused(const struct decoder *d, struct taker *t, size_t in, size_t out, bool bias)
 {
-    struct fused f = {.forward = take_packed(t, in, out)};
+    struct fused f = {.forward = take_packed(d, t, in, out)};
     if (d->use == DECODER_TRAIN)
-        f.backward = take_packed(t, out, in);
+        f.backward = take_packed(d, t, out, in);
     if (bias)
         f.bias = take_floats(t, out);
     return f;
@@ -63,9 +63,9 @@ static void lay_out_packed(struct decoder *d, struct taker *t)
         if (d->packed)
             d->packed[l] = p;
     }
-    d->head = take_packed(t, d->C, d->V);
+    d->head = take_packed(d, t, d->C, d->V);
     if (d->use == DECODER_TRAIN)
-        d->head_t = take_packed(t, d->V, d->C);
+        d->head_t = take_packed(d, t, d->V, d->C);
 }
 
 static void lay_out_acts(struct decoder *d, struct taker *t)
@@ -144,9 +144,11 @@ static void lay_out_shared(struct decoder *d, struct taker *t)
 }
 
 /* Shapes; everything else zero. */
-static struct decoder shape_of(const struct model_config *c, enum decoder_use use, size_t batch, size_t seq_len)
+static struct decoder shape_of(const struct model_config *c, enum decoder_use use, enum dtype dtype, size_t batch,
+                               size_t seq_len)
 {
     struct decoder d = {.use = use,
+                        .dtype = dtype,
                         .B = use == DECODER_GENERATE ? 1 : batch,
                         .T = use == DECODER_GENERATE ? c->n_positions : seq_len,
                         .C = c->n_embd,
@@ -186,7 +188,8 @@ static size_t scratch_of(const struct decoder *d)
 {
     const size_t block =
         arena_piece_bytes(ROW_BLOCK * d->C * sizeof(float)) + arena_piece_bytes(ROW_BLOCK * d->U * sizeof(float));
-    size_t most = block, attention = attention_scratch_of(d), grad = weight_grad_scratch_bytes(d->rows);
+    size_t most = block + matmul_scratch_bytes(d->dtype), attention = attention_scratch_of(d);
+    size_t grad = weight_grad_scratch_bytes(d->dtype, d->rows);
     most = attention > most ? attention : most;
     return d->use == DECODER_TRAIN && grad > most ? grad : most;
 }
@@ -197,22 +200,22 @@ static int width_of(const struct decoder *d)
     const size_t heads = attention_forward_units(&attention);
     size_t width = (d->rows + ROW_GRAIN - 1) / ROW_GRAIN;
     if (d->use == DECODER_GENERATE)
-        width = matmul_pack_units(d->V > d->U ? d->V : d->U);
+        width = matmul_pack_units(d->dtype, d->V > d->U ? d->V : d->U);
     width = heads > width ? heads : width;
     if (d->use == DECODER_TRAIN) { /* phase A: attention and the weight gradients of MLP and projection; the head's */
-        size_t phase = attention_backward_units(&attention) + weight_grad_units(d->F, d->C) +
-                       weight_grad_units(d->C, d->U) + weight_grad_units(d->A, d->C);
-        size_t head = weight_grad_units(d->V, d->C);
+        size_t phase = attention_backward_units(&attention) + weight_grad_units(d->dtype, d->F, d->C) +
+                       weight_grad_units(d->dtype, d->C, d->U) + weight_grad_units(d->dtype, d->A, d->C);
+        size_t head = weight_grad_units(d->dtype, d->V, d->C);
         width = phase > width ? phase : width;
         width = head > width ? head : width;
     }
     return width < SPHERES_MAX ? (int)width : SPHERES_MAX;
 }
 
-struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, size_t batch,
-                                   size_t seq_len)
+struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, enum dtype dtype,
+                                   size_t batch, size_t seq_len)
 {
-    struct decoder d = shape_of(config, use, batch, seq_len);
+    struct decoder d = shape_of(config, use, dtype, batch, seq_len);
     struct model shape = {.config = *config};
     struct taker packed = {0}, acts = {0}, shared = {0};
     d.model = &shape;
@@ -334,7 +337,8 @@ static void find_rotation(struct decoder *d)
         rope_angles(d->cos, d->sin, d->frequency, half, 0, d->T);
 }
 
-struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t batch, size_t seq_len, struct error *err)
+struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,
+                            struct error *err)
 {
     const struct model_config *c = &model->config;
     if (use != DECODER_GENERATE && (batch < 1 || seq_len < 1 || seq_len > c->n_positions)) {
@@ -342,13 +346,13 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t ba
                   seq_len, c->n_positions);
         return NULL;
     }
-    const struct decoder_memory plan = decoder_plan(c, use, batch, seq_len);
+    const struct decoder_memory plan = decoder_plan(c, use, dtype, batch, seq_len);
     struct decoder *d = mem_calloc(1, sizeof *d);
     if (!d) {
         error_set(err, STATUS_NOMEM, "out of memory for a decoder");
         return NULL;
     }
-    *d = shape_of(c, use, batch, seq_len);
+    *d = shape_of(c, use, dtype, batch, seq_len);
     d->model = model;
     d->params = mem_calloc(d->L, sizeof *d->params);
     d->packed = mem_calloc(d->L, sizeof *d->packed);

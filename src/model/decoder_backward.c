@@ -29,7 +29,8 @@ static void head_phase(struct sphere *me, struct decoder *d, const struct leaf *
         const size_t rows = d->rows - begin < d->chunk ? d->rows - begin : d->chunk;
         decoder_head_rows(me, d, begin, rows, leaf->targets, leaf);
         sphere_barrier(me);
-        const struct weight_grad g = {.dw = dhead,
+        const struct weight_grad g = {.dtype = d->dtype,
+                                      .dw = dhead,
                                       .x = d->logits,
                                       .x_stride = d->logits_stride,
                                       .in = d->V,
@@ -124,8 +125,8 @@ static void add_weight(struct bags *b, const struct decoder *d, const struct lea
     struct weight_grad *g = &b->weight[b->weights++];
     const enum grad_mode mode = leaf->add ? GRAD_ADD : GRAD_WRITE;
     float *dw = leaf->grads + m->weight;
-    *g = d->out_in ? (struct weight_grad){dw, dy, x, dy_stride, m->in, m->out, m->in, d->rows, mode}
-                   : (struct weight_grad){dw, x, dy, m->in, dy_stride, m->in, m->out, d->rows, mode};
+    *g = d->out_in ? (struct weight_grad){d->dtype, dw, dy, x, dy_stride, m->in, m->out, m->in, d->rows, mode}
+                   : (struct weight_grad){d->dtype, dw, x, dy, m->in, dy_stride, m->in, m->out, d->rows, mode};
     b->work[b->n++] = weight_grad_work(g);
 }
 

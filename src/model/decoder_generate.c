@@ -48,9 +48,9 @@ static void activate(struct sphere *me, struct decoder *d, size_t n)
     float *h = d->acts[0].fch;
     if (d->swiglu) { /* gate and up of a column may be two members' */
         sphere_barrier(me);
-        swiglu_rows(me, h, d->U, h, d->U, n, d->F, matmul_column_share(me, d->F));
+        swiglu_rows(me, h, d->U, h, d->U, n, d->F, matmul_column_share(me, d->dtype, d->F));
     } else {
-        const struct share columns = matmul_column_share(me, d->F);
+        const struct share columns = matmul_column_share(me, d->dtype, d->F);
         for (size_t i = 0; i < n; i++)
             gelu_forward(me, h + i * d->F + columns.begin, h + i * d->F + columns.begin, columns.end - columns.begin);
     }

@@ -16,6 +16,7 @@
 #include "ops/norm.h"
 
 enum { ROW_BLOCK = 48, ROW_GRAIN = 12 }; /* rows carried together; granularity of ownership */
+enum { CHUNK_GRAIN = 96 };               /* of the head's chunks; whole blocks of rows, and of 32 for the order of bf16 sums */
 enum { SITE_ATTENTION = 1, SITE_PROJECTION = 2, SITE_MLP = 3, SITE_EMBEDDING = 4 }; /* dropout keys */
 
 /* Offsets into a run of parameters; NONE: the model does not have it. */
@@ -63,6 +64,7 @@ struct layer_acts {
 struct decoder {
     struct model *model;
     enum decoder_use use;
+    enum dtype dtype; /* of the products with matrices */
     size_t B, T, C, F, H, L, V, rows; /* rows = B*T */
     size_t kv_heads, D;               /* heads of keys and values; channels of a head */
     size_t A, E, U;                   /* H D; (H + 2 kv_heads) D; columns of the product before the activation, F or 2F */

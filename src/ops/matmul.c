@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * matmul.c - blocking for the caches around kernels' gemm_f32.
+ * matmul.c - blocking for the caches around kernels' gemm_f32; what is rounded to bf16 goes on in matmul_rounded.c.
  *
  * Rows through a matrix: the row block is the caller's (it is in L2 already); panels of B stream past it.  The sum
  * over k may be cut into blocks of DEPTH: the chain goes on from what was stored, so the bits stay the same.  Not
@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "kernels/kernels.h"
+#include "matmul_internal.h"
 
 #include <string.h>
 
@@ -24,15 +25,25 @@ static size_t ceil_div(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-size_t packed_bytes(size_t k, size_t n)
+static size_t panel_width(enum dtype dtype)
+{
+    return dtype == DTYPE_BF16 ? rounded__panel_width() : kernels_get()->nr;
+}
+
+static size_t panels_bytes(size_t k, size_t n)
 {
     const size_t nr = kernels_get()->nr;
     return ceil_div(n, nr) * nr * k * sizeof(float);
 }
 
-size_t matmul_pack_units(size_t n)
+size_t packed_bytes(enum dtype dtype, size_t k, size_t n)
 {
-    return ceil_div(n, kernels_get()->nr);
+    return dtype == DTYPE_BF16 ? rounded__packed_bytes(k, n) : panels_bytes(k, n);
+}
+
+size_t matmul_pack_units(enum dtype dtype, size_t n)
+{
+    return ceil_div(n, panel_width(dtype));
 }
 
 /* Columns of one panel, j0 … j0+width-1 of the whole, from the parts they lie in: element by element, for panels that
@@ -50,7 +61,12 @@ void matmul_pack_beside(struct sphere *me, struct packed *dst, const struct part
 {
     const struct kernels *kn = kernels_get();
     const size_t nr = kn->nr;
-    const struct share panels = sphere_share(me, ceil_div(dst->n, nr));
+    const struct share panels = sphere_share(me, ceil_div(dst->n, panel_width(dst->dtype)));
+    float *data = dst->data;
+    if (dst->dtype == DTYPE_BF16) {
+        rounded__pack(dst, parts, n_parts, false, panels);
+        return;
+    }
     for (size_t panel = panels.begin; panel < panels.end; panel++) {
         const size_t j0 = panel * nr, width = dst->n - j0 < nr ? dst->n - j0 : nr;
         size_t i = 0, first = 0;
@@ -58,10 +74,10 @@ void matmul_pack_beside(struct sphere *me, struct packed *dst, const struct part
             first += parts[i++].n;
         const struct part *part = &parts[i];
         if (j0 + width <= first + part->n)
-            kn->pack_f32(dst->data + j0 * dst->k, part->data + (j0 - first) * part->col, (ptrdiff_t)part->row,
+            kn->pack_f32(data + j0 * dst->k, part->data + (j0 - first) * part->col, (ptrdiff_t)part->row,
                          (ptrdiff_t)part->col, dst->k, width);
         else
-            pack_across(dst->data + j0 * dst->k, nr, j0, dst->k, parts, n_parts);
+            pack_across(data + j0 * dst->k, nr, j0, dst->k, parts, n_parts);
     }
 }
 
@@ -75,10 +91,14 @@ void matmul_pack_below(struct sphere *me, struct packed *dst, const struct part 
 {
     const struct kernels *kn = kernels_get();
     const size_t nr = kn->nr;
-    const struct share panels = sphere_share(me, ceil_div(dst->n, nr));
+    const struct share panels = sphere_share(me, ceil_div(dst->n, panel_width(dst->dtype)));
+    if (dst->dtype == DTYPE_BF16) {
+        rounded__pack(dst, parts, n_parts, true, panels);
+        return;
+    }
     for (size_t panel = panels.begin; panel < panels.end; panel++) {
         const size_t j0 = panel * nr, width = dst->n - j0 < nr ? dst->n - j0 : nr;
-        float *to = dst->data + j0 * dst->k;
+        float *to = (float *)dst->data + j0 * dst->k;
         for (size_t i = 0; i < n_parts; to += parts[i++].k * nr)
             kn->pack_f32(to, parts[i].data + j0 * parts[i].col, (ptrdiff_t)parts[i].row, (ptrdiff_t)parts[i].col,
                          parts[i].k, width);
@@ -93,12 +113,17 @@ static void product(struct sphere *me, float *y, size_t y_stride, const float *x
     const struct kernels *kn = kernels_get();
     if (begin >= end || rows == 0)
         return;
+    sphere_count_flops(me, 2 * (uint64_t)rows * (end - begin) * b->k);
+    if (b->dtype == DTYPE_BF16) {
+        rounded__product(me, y, y_stride, x, x_stride, rows, b, bias, add, add_stride, begin, end);
+        return;
+    }
     const size_t depth = add == y ? b->k : DEPTH;
     for (size_t k0 = 0; k0 < b->k; k0 += depth) {
         const size_t k = b->k - k0 < depth ? b->k - k0 : depth;
         const bool last = k0 + k == b->k;
         struct gemm g = {.m = rows, .n = end - begin, .k = k, .a = x + k0, .a_row = (ptrdiff_t)x_stride, .a_col = 1};
-        g.b = b->data + begin * b->k + k0 * kn->nr;
+        g.b = (const float *)b->data + begin * b->k + k0 * kn->nr;
         g.b_panel = b->k * kn->nr;
         g.b_row = kn->nr;
         g.c = y + begin;
@@ -115,7 +140,6 @@ static void product(struct sphere *me, float *y, size_t y_stride, const float *x
         }
         kn->gemm_f32(&g);
     }
-    sphere_count_flops(me, 2 * (uint64_t)rows * (end - begin) * b->k);
 }
 
 void matmul_rows(struct sphere *me, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
@@ -124,9 +148,14 @@ void matmul_rows(struct sphere *me, float *y, size_t y_stride, const float *x, s
     product(me, y, y_stride, x, x_stride, rows, b, bias, add, add_stride, 0, b->n);
 }
 
-struct share matmul_column_share(const struct sphere *me, size_t n)
+size_t matmul_scratch_bytes(enum dtype dtype)
 {
-    const size_t nr = kernels_get()->nr;
+    return dtype == DTYPE_BF16 ? rounded__product_scratch_bytes() : 0;
+}
+
+struct share matmul_column_share(const struct sphere *me, enum dtype dtype, size_t n)
+{
+    const size_t nr = panel_width(dtype);
     struct share s = sphere_share(me, ceil_div(n, nr));
     s.begin = s.begin * nr < n ? s.begin * nr : n;
     s.end = s.end * nr < n ? s.end * nr : n;
@@ -136,7 +165,7 @@ struct share matmul_column_share(const struct sphere *me, size_t n)
 void matmul_columns(struct sphere *me, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
                     const struct packed *b, const float *bias, const float *add, size_t add_stride)
 {
-    const struct share s = matmul_column_share(me, b->n);
+    const struct share s = matmul_column_share(me, b->dtype, b->n);
     product(me, y, y_stride, x, x_stride, rows, b, bias, add, add_stride, s.begin, s.end);
 }
 
@@ -153,16 +182,20 @@ static struct tile tile_of(size_t in, size_t out)
     return t;
 }
 
-size_t weight_grad_units(size_t in, size_t out)
+size_t weight_grad_units(enum dtype dtype, size_t in, size_t out)
 {
+    if (dtype == DTYPE_BF16)
+        return rounded__grad_units(in, out);
     const struct tile t = tile_of(in, out);
     return t.down * t.across;
 }
 
-size_t weight_grad_scratch_bytes(size_t rows)
+size_t weight_grad_scratch_bytes(enum dtype dtype, size_t rows)
 {
+    if (dtype == DTYPE_BF16)
+        return rounded__grad_scratch_bytes();
     const size_t k = rows < ROWS ? rows : ROWS;
-    return arena_piece_bytes(k * TILE_IN * sizeof(float)) + arena_piece_bytes(packed_bytes(k, TILE_OUT)) +
+    return arena_piece_bytes(k * TILE_IN * sizeof(float)) + arena_piece_bytes(panels_bytes(k, TILE_OUT)) +
            arena_piece_bytes(sizeof(float) * TILE_IN * TILE_OUT);
 }
 
@@ -232,7 +265,7 @@ static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t en
     const struct tile t = tile_of(g->in, g->out);
     const size_t mark = arena_mark(&me->scratch), k = g->rows < ROWS ? g->rows : ROWS;
     float *xs = arena_alloc(&me->scratch, k * TILE_IN * sizeof(float));
-    float *dys = arena_alloc(&me->scratch, packed_bytes(k, TILE_OUT));
+    float *dys = arena_alloc(&me->scratch, panels_bytes(k, TILE_OUT));
     float *sum = arena_alloc(&me->scratch, sizeof(float) * TILE_IN * TILE_OUT);
     for (size_t u = begin; u < end; u++) {
         const size_t i0 = u % t.down * t.rows, j0 = u / t.down * t.cols;
@@ -245,6 +278,8 @@ static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t en
 
 struct work weight_grad_work(const struct weight_grad *g)
 {
+    if (g->dtype == DTYPE_BF16)
+        return rounded__grad_work(g);
     const struct tile t = tile_of(g->in, g->out);
     const size_t n = t.cols < g->out ? t.cols : g->out;
     return (struct work){

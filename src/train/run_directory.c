@@ -185,7 +185,7 @@ enum status run_directory_write_info(struct run_directory *run, struct run_info 
         return st;
     snprintf(info->version, sizeof info->version, "%s", CLLM_VERSION);
     snprintf(info->isa, sizeof info->isa, "%s", isa_name(isa));
-    snprintf(info->dtype, sizeof info->dtype, "f32");
+    snprintf(info->dtype, sizeof info->dtype, "%s", dtype_name(info->settings.dtype));
     uint32_t hash = train_settings_hash(&info->settings, info->data_crc32, info->tokenizer_crc32);
     return replace_json(run, "run.json",
                         json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:{s:s, s:o, s:s}, s:{s:s, s:o}, s:s, s:o}",

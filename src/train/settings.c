@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, CHOICE, FLAG, LAYERS };
+enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, DTYPE, CHOICE, FLAG, LAYERS };
 
 static const struct field {
     const char *key;
@@ -57,6 +57,7 @@ static const struct field {
     {"micro_batch", SIZE, true, false, false, IN(micro_batch)},
     {"val_fraction", DOUBLE, true, false, false, IN(val_fraction)},
     {"seed", U64, true, false, false, IN(seed)},
+    {"dtype", DTYPE, true, false, false, IN(dtype)}, /* f32 is not hashed: it was all there was before */
     {"steps", U64, true, false, false, IN(steps)},
     {"epochs", DOUBLE, false, false, false, IN(epochs)}, /* steps is computed from it and is hashed */
     {"schedule", SCHEDULE, true, false, false, IN(schedule.kind)},
@@ -95,6 +96,8 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
         return *(const size_t *)at(s, f);
     case SCHEDULE:
         return (uint64_t) * (const enum schedule_kind *)at(s, f);
+    case DTYPE:
+        return (uint64_t) * (const enum dtype *)at(s, f);
     case CHOICE: { /* an enumeration without negative values, as wide as an int */
         unsigned choice;
         memcpy(&choice, at(s, f), sizeof choice);
@@ -151,6 +154,8 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
         REFUSE("steps is %" PRIu64 ", it must be at least 1 and its tokens countable", s->steps);
     if (!(s->epochs >= 0 && s->epochs < 1e9))
         REFUSE("epochs is %g, it must be at least 0 and below 1e9", s->epochs);
+    if (s->dtype != DTYPE_F32 && s->dtype != DTYPE_BF16)
+        REFUSE("the dtype is number %d, it must be f32 or bf16", (int)s->dtype);
     if ((unsigned)s->schedule.kind > SCHEDULE_WSD)
         REFUSE("the schedule is number %d, which is not one", (int)s->schedule.kind);
     if (!(s->schedule.lr >= 0 && s->schedule.lr <= 1e3))
@@ -190,6 +195,8 @@ json_t *train_settings_json(const struct train_settings *s)
             value = json_real(get_double(s, f));
         else if (f->kind == SCHEDULE)
             value = json_string(schedule_name(s->schedule.kind));
+        else if (f->kind == DTYPE)
+            value = json_string(dtype_name(s->dtype));
         else
             value = json_integer((json_int_t)get_u64(s, f));
         failed |= json_object_set_new(object, f->key, value);
@@ -228,6 +235,13 @@ static enum status read_field(struct train_settings *out, const struct field *f,
         const char *name = "";
         st = json_get_text(object, f->key, true, &name, where, err);
         if (st == STATUS_OK && (st = schedule_parse(name, to, err)) != STATUS_OK)
+            error_prefix(err, "%s", where);
+        return st;
+    }
+    case DTYPE: {
+        const char *name = "f32"; /* where a run of before does not say */
+        st = json_get_text(object, f->key, false, &name, where, err);
+        if (st == STATUS_OK && (st = dtype_parse(name, to, err)) != STATUS_OK)
             error_prefix(err, "%s", where);
         return st;
     }
@@ -279,7 +293,8 @@ uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32
     uLong crc = crc32(0, NULL, 0);
     char text[96];
     for (size_t i = 0; i < NUM_FIELDS; i++) {
-        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2))
+        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) ||
+            (fields[i].kind == DTYPE && s->dtype == DTYPE_F32))
             continue;
         int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
         crc = crc32(crc, (const Bytef *)text, (uInt)n);
@@ -292,6 +307,8 @@ static void value_text(const struct train_settings *s, const struct field *f, ch
 {
     if (f->kind == SCHEDULE)
         snprintf(out, size, "%s", schedule_name(s->schedule.kind));
+    else if (f->kind == DTYPE)
+        snprintf(out, size, "%s", dtype_name(s->dtype));
     else if (f->offset == offsetof(struct train_settings, model.family))
         snprintf(out, size, "%s", model_family_name(s->model.family));
     else if (is_real(f))

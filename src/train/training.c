@@ -85,7 +85,7 @@ static enum status plan_fixed(const struct train_settings *s, int num_spheres, s
     if (num_spheres < 1 || num_spheres > SPHERES_MAX)
         return error_set(err, STATUS_CONFIG, "%d spheres were asked for, there may be 1 to %d", num_spheres,
                          (int)SPHERES_MAX);
-    struct decoder_memory decoder = decoder_plan(&s->model, DECODER_TRAIN, s->micro_batch, s->seq_len);
+    struct decoder_memory decoder = decoder_plan(&s->model, DECODER_TRAIN, s->dtype, s->micro_batch, s->seq_len);
     struct pieces p = pieces(s);
     struct batch_options options = batch_options(s);
     size_t width = (size_t)(num_spheres < decoder.max_width ? num_spheres : decoder.max_width);
@@ -183,10 +183,10 @@ static struct training *create(const struct train_settings *settings, struct err
     if (!t->model)
         goto fail;
     struct decoder_memory plan =
-        decoder_plan(&settings->model, DECODER_TRAIN, settings->micro_batch, settings->seq_len);
+        decoder_plan(&settings->model, DECODER_TRAIN, settings->dtype, settings->micro_batch, settings->seq_len);
     t->sphere_scratch_bytes = plan.sphere_scratch_bytes;
     t->max_width = plan.max_width;
-    t->decoder = decoder_new(t->model, DECODER_TRAIN, settings->micro_batch, settings->seq_len, err);
+    t->decoder = decoder_new(t->model, DECODER_TRAIN, settings->dtype, settings->micro_batch, settings->seq_len, err);
     if (!t->decoder)
         goto fail;
 

@@ -3,6 +3,7 @@
  * reaches a result: weight gradients in one call, in several, and at other widths.
  */
 #include "base/arena.h"
+#include "base/float16.h"
 #include "base/rng.h"
 #include "ops/attention.h"
 #include "ops/loss.h"
@@ -69,12 +70,20 @@ static float *numbers(size_t n, uint64_t seed)
     return x;
 }
 
+static const enum dtype DTYPES[] = {DTYPE_F32, DTYPE_BF16};
+
+/* An operand as the products take it. */
+static double operand(enum dtype dtype, float x)
+{
+    return (double)(dtype == DTYPE_BF16 ? f32_of_bf16(bf16_of_f32(x)) : x);
+}
+
 static void grad(struct weight_grad g, int width)
 {
     const struct work work = weight_grad_work(&g);
     for (int id = 0; id < width; id++) {
         struct sphere me = {.id = id, .width = width};
-        ck_assert(arena_init(&me.scratch, weight_grad_scratch_bytes(g.rows), NULL) == STATUS_OK);
+        ck_assert(arena_init(&me.scratch, weight_grad_scratch_bytes(g.dtype, g.rows), NULL) == STATUS_OK);
         work_run(&me, &work, 1);
         arena_release(&me.scratch);
     }
@@ -82,36 +91,38 @@ static void grad(struct weight_grad g, int width)
 
 START_TEST(test_weight_grad)
 {
-    const size_t shapes[][3] = {{1, 1, 1}, {700, 13, 37}, {300, 200, 600}, {513, 385, 65}, {5, 250, 129}};
+    const size_t shapes[][3] = {{1, 1, 1}, {700, 13, 37}, {300, 200, 600}, {513, 385, 65}, {5, 250, 129}, {1100, 31, 260}};
+    const enum dtype dtype = DTYPES[_i];
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         const size_t rows = shapes[s][0], in = shapes[s][1], out = shapes[s][2], n = in * out;
         float *x = numbers(rows * in, 1), *dy = numbers(rows * out, 2), *old = numbers(n, 3);
         float *whole = calloc(n, 4), *parts = calloc(n, 4), *added = calloc(n, 4);
-        struct weight_grad g = {whole, x, dy, in, out, in, out, rows, GRAD_WRITE};
+        struct weight_grad g = {dtype, whole, x, dy, in, out, in, out, rows, GRAD_WRITE};
         grad(g, 1);
         for (size_t i = 0; i < in; i++)
             for (size_t j = 0; j < out; j++) {
                 double want = 0, size = 0;
                 for (size_t r = 0; r < rows; r++) {
-                    want += (double)x[r * in + i] * dy[r * out + j];
-                    size += fabs((double)x[r * in + i] * dy[r * out + j]);
+                    const double one = operand(dtype, x[r * in + i]) * operand(dtype, dy[r * out + j]);
+                    want += one;
+                    size += fabs(one);
                 }
                 ck_assert(!!(fabs(whole[i * out + j] - want) <= 6e-8 * (double)(rows + 1) * size));
             }
         /* at another width, in two calls, and added */
         g.dw = parts;
-        g.rows = rows / 3;
+        g.rows = rows / 3 / 32 * 32; /* bf16 sums go in pairs or blocks of 32 */
         if (g.rows) {
             grad(g, 4);
             g.x += g.rows * in;
             g.dy += g.rows * out;
-            g.rows = rows - rows / 3;
+            g.rows = rows - g.rows;
             g.mode = GRAD_CONTINUE;
             grad(g, 7);
             ck_assert_msg(memcmp(whole, parts, n * sizeof *whole) == 0, "shape %zu: another sum in two calls", s);
         }
         memcpy(added, old, n * sizeof *old);
-        grad((struct weight_grad){added, x, dy, in, out, in, out, rows, GRAD_ADD}, 3);
+        grad((struct weight_grad){dtype, added, x, dy, in, out, in, out, rows, GRAD_ADD}, 3);
         for (size_t i = 0; i < n; i++)
             ck_assert(added[i] == old[i] + whole[i]);
         free(x), free(dy), free(old), free(whole), free(parts), free(added);
@@ -125,8 +136,10 @@ START_TEST(test_rows)
     const size_t rows = 5, k = 7000, n = 33;
     float *x = numbers(rows * k, 4), *w = numbers(k * n, 5), *bias = numbers(n, 6), *add = numbers(rows * n, 7);
     float *y = calloc(rows * n, 4), *in_place = malloc(rows * n * 4);
-    struct packed b = {malloc(packed_bytes(k, n)), k, n};
+    const enum dtype dtype = DTYPES[_i];
+    struct packed b = {dtype, k, n, malloc(packed_bytes(dtype, k, n))};
     struct sphere me = {.id = 0, .width = 1};
+    ck_assert(arena_init(&me.scratch, matmul_scratch_bytes(dtype) + 64, NULL) == STATUS_OK);
     matmul_pack(&me, &b, w, n, 1);
     matmul_rows(&me, y, n, x, k, rows, &b, bias, add, n);
     memcpy(in_place, add, rows * n * 4);
@@ -136,18 +149,30 @@ START_TEST(test_rows)
         for (size_t j = 0; j < n; j++) {
             double want = (double)bias[j] + add[r * n + j], size = fabs(want);
             for (size_t p = 0; p < k; p++) {
-                want += (double)x[r * k + p] * w[p * n + j];
-                size += fabs((double)x[r * k + p] * w[p * n + j]);
+                const double one = operand(dtype, x[r * k + p]) * operand(dtype, w[p * n + j]);
+                want += one;
+                size += fabs(one);
             }
             ck_assert(!!(fabs(y[r * n + j] - want) <= 6e-8 * (double)k * size));
         }
     float *columns = calloc(rows * n, 4);
     for (int id = 0; id < 3; id++) {
-        struct sphere one = {.id = id, .width = 3};
+        struct sphere one = {.id = id, .width = 3, .scratch = me.scratch};
         matmul_columns(&one, columns, n, x, k, rows, &b, bias, add, n);
     }
     ck_assert(memcmp(y, columns, rows * n * 4) == 0);
-    free(x), free(w), free(bias), free(add), free(y), free(in_place), free(b.data), free(columns);
+    /* the same matrix out of parts beside each other and below each other, cut where no panel or block ends */
+    float *again = calloc(rows * n, 4);
+    const struct part beside[] = {{w, n, 1, k, 5}, {w + 5, n, 1, k, n - 5}};
+    const struct part below[] = {{w, n, 1, 1001, n}, {w + 1001 * n, n, 1, k - 1001, n}};
+    matmul_pack_beside(&me, &b, beside, 2);
+    matmul_rows(&me, again, n, x, k, rows, &b, bias, add, n);
+    ck_assert(memcmp(y, again, rows * n * 4) == 0);
+    matmul_pack_below(&me, &b, below, 2);
+    matmul_rows(&me, again, n, x, k, rows, &b, bias, add, n);
+    ck_assert(memcmp(y, again, rows * n * 4) == 0);
+    arena_release(&me.scratch);
+    free(x), free(w), free(bias), free(add), free(y), free(in_place), free(b.data), free(columns), free(again);
 }
 END_TEST
 
@@ -180,8 +205,8 @@ int main(void)
     TCase *t = tcase_create("ops");
     tcase_add_test(t, test_each_unit_once);
     tcase_add_test(t, test_fair);
-    tcase_add_test(t, test_weight_grad);
-    tcase_add_test(t, test_rows);
+    tcase_add_loop_test(t, test_weight_grad, 0, 2);
+    tcase_add_loop_test(t, test_rows, 0, 2);
     tcase_add_test(t, test_cross_entropy);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -99,6 +99,26 @@ START_TEST(any_number_of_spheres_gives_the_same_bits)
 }
 END_TEST
 
+/* Operands in bf16: one leaf or several, rows not a multiple of anything. */
+START_TEST(any_number_of_spheres_gives_the_same_bits_in_bf16)
+{
+    const size_t count[] = {1, 5};
+    struct train_settings s = fixture_settings(count[_i], count[_i] == 1 ? 7 : 1, 6, _i ? 0.1f : 0);
+    struct trace f32 = train(&s, 1, TEAM_SERIAL);
+    s.dtype = DTYPE_BF16;
+    struct trace serial = train(&s, 1, TEAM_SERIAL);
+    ck_assert_msg(serial.hash != f32.hash, "bf16 gave the bits of f32");
+    for (int i = 0; i < NUM_SPHERES; i++) {
+        if (fixture_sanitized() && spheres[i] > 13)
+            continue;
+        char what[64];
+        snprintf(what, sizeof what, "bf16, %zu leaves, %d spheres", count[_i], spheres[i]);
+        struct trace trace = train(&s, spheres[i], TEAM_PTHREAD);
+        expect_same(&serial, &trace, what);
+    }
+}
+END_TEST
+
 /* Shared heads of keys, whose gradients are sums over heads; a window; norms of heads; a head that is not the embedding. */
 static struct train_settings llama_kind(enum model_family family, size_t leaf_count)
 {
@@ -217,6 +237,7 @@ int main(void)
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits, 0, NUM_LEAVES);
     tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits_in_llamas_kind, 0, 3);
+    tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits_in_bf16, 0, 2);
     tcase_add_test(tc, a_cut_run_resumes_with_any_number_of_spheres);
     tcase_add_test(tc, full_width_gives_the_same_bits);
     tcase_add_test(tc, another_seed_or_cut_of_the_batch_gives_other_bits);

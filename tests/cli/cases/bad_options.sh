@@ -13,7 +13,7 @@ refuses "--lr nan" 2 "--lr wants a number" "$@" --lr nan
 refuses "--steps 0" 2 "at least 1" "$@" --steps 0
 refuses "--steps 1.5" 2 "whole number" "$@" --steps 1.5
 refuses "--schedule unknown" 2 "cosine, linear, constant, wsd" "$@" --schedule cosin
-refuses "--dtype bf16" 2 "only f32" "$@" --dtype bf16
+refuses "--dtype int4" 2 "bf16" "$@" --dtype int4
 refuses "--quiet=yes" 2 "takes no value" "$@" --quiet=yes
 refuses "--steps and --epochs" 2 "exclude each other" "$@" --steps 5 --epochs 1
 refuses "no --out" 2 "--out RUN" train --data text.txt
