@@ -15,7 +15,7 @@ check "generate with two threads" sh -c '"$CLLM" generate run --prompt "the " --
 check "eval" sh -c '"$CLLM" eval run --data text.txt --json | grep -q bits_per_byte'
 "$CLLM" "$@" --out again --threads 13 --backend openmp --quiet
 check "13 OpenMP spheres give the same weights" same_weights run again
-CLLM_ISA=avx2 "$CLLM" "$@" --out avx2 --quiet
+CLLM_ISA=avx2 "$CLLM" "$@" --out avx2 --dtype "$(sed -n 's/.*"dtype": "\([a-z0-9]*\)".*/\1/p' run/run.json | head -n 1)" --quiet
 check "another instruction set gives the same weights" same_weights run avx2
 mkdir cut && cp run/run.json run/tokens.bin run/tokenizer.json cut && mkdir cut/checkpoints &&
     cp -R run/checkpoints/step-00000030 cut/checkpoints && ln -s step-00000030 cut/checkpoints/latest
