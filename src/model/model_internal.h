@@ -3,6 +3,7 @@
 #define MODEL_MODEL_INTERNAL_H
 
 #include "base/arena.h"
+#include "formats/tensor_type.h"
 #include "model/model.h"
 
 struct model {
@@ -16,5 +17,8 @@ struct model {
 
 /* Whether matrices are stored [out,in]; else [in,out]. */
 bool model_matrices_out_in(const struct model_config *config);
+
+/* model_load; *most: the type of most of the weights. */
+struct model *model_load_typed(const char *directory, enum tensor_type *most, struct error *err);
 
 #endif
