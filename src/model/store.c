@@ -5,8 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/safetensors.h"
-#include "foreign_internal.h"
-#include "model_internal.h"
+#include "model_files_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -154,10 +153,7 @@ static enum status load_weights(struct model *model, const char *directory, enum
             elements[type] += p->count;
         status = read_param(file, t, p, model->data, err);
     }
-    *most = TENSOR_F32;
-    for (int type = 0; type < NUM_TENSOR_TYPES; type++)
-        if (elements[type] > elements[*most])
-            *most = (enum tensor_type)type;
+    *most = most_of(elements);
     safetensors_set_close(set);
     return status;
 }
