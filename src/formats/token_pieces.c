@@ -109,16 +109,23 @@ json_t *token_table_merges(const struct token_table *t)
     json_t *list = index_make(&index, t) ? json_array() : NULL;
     const size_t n = list ? all_pairs(&index, NULL) : 0;
     struct pair *pairs = mem_calloc(n, sizeof *pairs);
+    struct buffer merge = {0};
     if (list && pairs) {
         all_pairs(&index, pairs);
         if (n)
             qsort(pairs, n, sizeof *pairs, pairs_by_score);
         for (size_t i = 0; i < n; i++) {
             const struct token *l = &t->tokens[pairs[i].left], *r = &t->tokens[pairs[i].right];
-            json_array_append_new(list, json_pack("[s%, s%]", t->text.data + l->at, l->len, t->text.data + r->at, r->len));
+            buffer_clear(&merge);
+            buffer_append(&merge, t->text.data + l->at, l->len);
+            buffer_append(&merge, " ", 1);
+            buffer_append(&merge, t->text.data + r->at, r->len);
+            if (!merge.failed)
+                json_array_append_new(list, json_stringn(merge.data, merge.len));
         }
     }
     const bool whole = pairs && json_array_size(list) == n;
+    buffer_release(&merge);
     mem_free(pairs);
     mem_free(index.ids);
     if (whole)
@@ -166,7 +173,7 @@ static enum status read_spaces(struct token_table *t, const json_t *file, const 
         if (strcmp(scheme, "first") == 0)
             error_set(note, STATUS_OK,
                       "llama.cpp puts a space before the text after every special token, this tokenizer only at the "
-                      "beginning");
+                      "beginning and where there is none yet");
         return STATUS_OK;
     }
     return error_set(err, STATUS_CONFIG,

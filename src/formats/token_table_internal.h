@@ -58,7 +58,8 @@ enum status token_table_from_json(struct token_table *table, const json_t *token
 enum status token_table_score(struct token_table *table, const json_t *tokenizer, const char *where, struct error *note,
                               struct error *err);
 
-/* KIND_SENTENCEPIECE: the merges that the scores stand for, as [left, right] pairs; a new reference, or NULL. */
+/* KIND_SENTENCEPIECE: the merges that the scores stand for, as "left right", which readers of every age take; a new
+ * reference, or NULL. */
 json_t *token_table_merges(const struct token_table *table);
 
 /* As a tokenizer.json that Hugging Face's tokenizers loads; a new reference, or NULL. */

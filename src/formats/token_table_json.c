@@ -135,7 +135,7 @@ static enum status fill_merges(const struct token_table *t, const json_t *vocab,
             st = error_set(err, STATUS_CONFIG,
                              "%s: merge %zu (\"%.*s\") joins what is not in the vocabulary, which tokenizer.json cannot say",
                              where, i, (int)(len < 64 ? len : 64), text);
-        else if (json_array_append_new(merges, json_pack("[s%, s%]", text, left, space + 1, right)) != 0)
+        else if (json_array_append_new(merges, json_stringn(text, len)) != 0)
             st = error_set(err, STATUS_NOMEM, "no memory for the merges of %s", where);
     }
     buffer_release(&scratch);
