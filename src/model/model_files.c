@@ -62,6 +62,21 @@ enum tensor_type most_of(const uint64_t elements[NUM_TENSOR_TYPES])
     return most;
 }
 
+struct model *model_new_within(const struct model_config *config, uint64_t elements, const char *where, struct error *err)
+{
+    if (model_config_check(config, err) != STATUS_OK) {
+        error_prefix(err, "%s", where);
+        return NULL;
+    }
+    const uint64_t wanted = model_config_num_parameters(config);
+    if (wanted / 2 > elements) { /* what lacks less than half gets to hear which tensor it lacks */
+        error_set(err, STATUS_FORMAT, "%s: its configuration wants %llu parameters, and its tensors have %llu", where,
+                  (unsigned long long)wanted, (unsigned long long)elements);
+        return NULL;
+    }
+    return model_new(config, err);
+}
+
 static struct model *read_directory(const char *path, struct model_source *source, struct error *err)
 {
     struct model *model = model_load_typed(path, &source->type, err);

@@ -133,11 +133,19 @@ static const struct tensor_view *find_param(const struct safetensors_set *set, c
     return t;
 }
 
-static enum status load_weights(struct model *model, const char *directory, enum tensor_type *most, struct error *err)
+/* No type that we read has fewer than two bytes an element. */
+static uint64_t most_elements(const struct safetensors_set *set)
 {
-    struct safetensors_set *set = safetensors_set_open(directory, err);
-    if (!set)
-        return STATUS_FORMAT;
+    uint64_t bytes = 0;
+    for (size_t f = 0; f < safetensors_set_files(set); f++)
+        for (size_t i = 0; i < safetensors_count(safetensors_set_file(set, f)); i++)
+            bytes += safetensors_at(safetensors_set_file(set, f), i)->size_bytes;
+    return bytes / 2;
+}
+
+static enum status load_weights(struct model *model, const struct safetensors_set *set, const char *directory,
+                                enum tensor_type *most, struct error *err)
+{
     uint64_t elements[NUM_TENSOR_TYPES] = {0};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < model->num_params && status == STATUS_OK; i++) {
@@ -154,7 +162,6 @@ static enum status load_weights(struct model *model, const char *directory, enum
         status = read_param(file, t, p, model->data, err);
     }
     *most = most_of(elements);
-    safetensors_set_close(set);
     return status;
 }
 
@@ -163,13 +170,17 @@ struct model *model_load_typed(const char *directory, enum tensor_type *most, st
     struct buffer path = {0};
     struct model_config config;
     struct model *model = NULL;
+    struct safetensors_set *set = NULL;
     if (model_config_read(path_join(&path, directory, "config.json"), &config, err) == STATUS_OK &&
         generation_config_read(path_join(&path, directory, "generation_config.json"), &config, err) == STATUS_OK)
-        model = model_new(&config, err);
-    if (model && load_weights(model, directory, most, err) != STATUS_OK) {
+        set = safetensors_set_open(directory, err);
+    if (set)
+        model = model_new_within(&config, most_elements(set), directory, err);
+    if (model && load_weights(model, set, directory, most, err) != STATUS_OK) {
         model_free(model);
         model = NULL;
     }
+    safetensors_set_close(set);
     buffer_release(&path);
     return model;
 }

@@ -290,6 +290,19 @@ static enum status read_weights(struct model *model, const struct gguf *file, en
     return st;
 }
 
+static uint64_t elements_of(const struct gguf *file)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < gguf_count(file); i++) {
+        const struct gguf_tensor *t = gguf_at(file, i);
+        uint64_t n = 1;
+        for (size_t d = 0; d < t->rank; d++)
+            n *= t->shape[d]; /* no more than fit into the file */
+        all += n;
+    }
+    return all;
+}
+
 struct model *model_read_gguf(const char *path, struct model_source *source, struct error *err)
 {
     struct gguf *file = gguf_open(path, err);
@@ -302,7 +315,7 @@ struct model *model_read_gguf(const char *path, struct model_source *source, str
         config.pad_token_id = ids.pad;
         config.eos_token_ids[0] = ids.eos;
         config.num_eos = ids.eos >= 0;
-        model = model_new(&config, err);
+        model = model_new_within(&config, elements_of(file), path, err);
         if (model && read_weights(model, file, &source->type, err) != STATUS_OK) {
             model_free(model);
             model = NULL;

@@ -169,9 +169,9 @@ static enum status read_tensors(struct model *model, int fd, const char *path, c
 /* Rejects what cannot be before memory is asked for. */
 static enum status plausible(const struct model_config *c, const char *path, uint64_t size_bytes, struct error *err)
 {
-    const uint64_t least = 2; /* bytes of an element */
-    if (c->n_layer > MODEL_LAYERS_MAX || c->n_embd > size_bytes / least / (c->vocab_size + c->n_positions) ||
-        c->n_embd > size_bytes / least / c->n_embd / 12)
+    const uint64_t elements = size_bytes / 2; /* at most */
+    if (c->n_embd > elements / (c->vocab_size + c->n_positions) || c->n_embd > elements / c->n_embd / 12 ||
+        c->n_layer > elements / (12 * c->n_embd * c->n_embd))
         return error_set(err, STATUS_FORMAT, "%s: %llu bytes are too few for a model of the sizes it says", path,
                          (unsigned long long)size_bytes);
     return STATUS_OK;
