@@ -3,10 +3,13 @@
  */
 #include "app/command.h"
 #include "app/convert_proof.h"
+#include "app/crew.h"
+#include "app/interrupt.h"
 #include "app/options.h"
 #include "base/file.h"
 #include "base/human.h"
 #include "model/model_files.h"
+#include "runtime/cancel.h"
 #include "runtime/sphere.h"
 #include "train/checkpoint.h"
 
@@ -36,6 +39,7 @@ static const char *const types[] = {"f32", "f16", "bf16", "q8_0", NULL};
 struct conversion {
     const char *in, *out, *to, *dtype, *name;
     int threads;
+    struct crew crew;
     struct buffer model_path, temporary, warning;
     enum model_format format;
     enum tensor_type type;
@@ -113,9 +117,13 @@ static enum status write_and_prove(struct conversion *c, struct error *err)
         st = model_write(c->model, tmp, c->format, c->type, &c->source.texts, c->name ? c->name : base_name(c->in, &name),
                          err);
     if (st == STATUS_OK)
+        st = cancel_error(c->crew.cancel, err);
+    if (st == STATUS_OK)
         st = model_verify(c->model, tmp, c->format, c->type, &c->source.texts, &c->back, err);
     if (st == STATUS_OK)
-        st = prove_logits(c->model, c->back, c->threads, &c->proof, err);
+        st = prove_logits(c->model, c->back, &c->crew, &c->proof, err);
+    if (st == STATUS_OK)
+        st = cancel_error(c->crew.cancel, err);
     if (st == STATUS_OK && c->format == MODEL_FORMAT_DIRECTORY)
         st = file_sync_directory(tmp, err);
     if (st == STATUS_OK)
@@ -143,11 +151,14 @@ static enum status convert(struct conversion *c, struct error *err)
         return error_set(err, STATUS_IO, "%s exists, perhaps of a conversion that was interrupted; remove it first",
                          c->temporary.data);
     enum status st = find_model(c, err);
+    if (st == STATUS_OK)
+        st = crew_start(&c->crew, c->threads, TEAM_PTHREAD, err);
+    if (st == STATUS_OK && !(c->model = model_read(c->model_path.data, &c->source, err)))
+        st = err->status;
+    if (st == STATUS_OK)
+        st = cancel_error(c->crew.cancel, err);
     if (st != STATUS_OK)
         return st;
-    c->model = model_read(c->model_path.data, &c->source, err);
-    if (!c->model)
-        return err->status;
     choose_format(c);
     choose_type(c);
     st = model_can_write(c->model, c->format, c->type, &c->source.texts, &c->note, err);
@@ -194,11 +205,17 @@ int cmd_convert(int argc, char **argv)
     c.in = paths[0];
     c.out = paths[1];
     struct error err = {0};
+    struct interrupt interrupt;
+    if (interrupt_begin(&interrupt, true, &err) != STATUS_OK)
+        return command_failed("convert", &err);
+    c.crew.cancel = interrupt.token;
     if (convert(&c, &err) == STATUS_OK) {
         report(&c);
         code = EXIT_CODE_OK;
     } else
-        code = command_failed("convert", &err);
+        code = interrupt_exit_code(&interrupt, command_failed("convert", &err));
+    crew_release(&c.crew);
+    interrupt_release(&interrupt);
     model_free(c.model);
     model_free(c.back);
     model_source_release(&c.source);

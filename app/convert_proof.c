@@ -94,7 +94,7 @@ static enum status compare(const float *a, const float *b, size_t positions, siz
     return STATUS_OK;
 }
 
-enum status prove_logits(struct model *model, struct model *back, int threads, struct logits_proof *proof,
+enum status prove_logits(struct model *model, struct model *back, const struct crew *crew, struct logits_proof *proof,
                          struct error *err)
 {
     const struct model_config *config = model_config(model);
@@ -103,7 +103,7 @@ enum status prove_logits(struct model *model, struct model *back, int threads, s
     *proof = (struct logits_proof){.prompts = PROMPTS, .tokens = PROMPTS * n};
     proof->same_weights = memcmp(model_data(model), model_data(back), model_size(model) * sizeof(float)) == 0;
     make_prompts(tokens, PROMPTS * n, V);
-    struct team *team = generation_team(config, threads, err);
+    struct team *team = generation_team(config, crew, err);
     if (!team)
         return STATUS_SYSTEM;
     float *a = mem_calloc(2 * PROMPTS * n, V * sizeof *a), *b = a ? a + PROMPTS * n * V : NULL;

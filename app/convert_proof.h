@@ -4,6 +4,7 @@
 #ifndef APP_CONVERT_PROOF_H
 #define APP_CONVERT_PROOF_H
 
+#include "app/crew.h"
 #include "base/status.h"
 #include "model/model.h"
 
@@ -18,8 +19,8 @@ struct logits_proof {
     double spread;       /* standard deviation of the first model's logits */
 };
 
-/* STATUS_FORMAT: the weights are the same and the logits are not, or a logit is not finite.  `threads` 0 = auto. */
-enum status prove_logits(struct model *model, struct model *back, int threads, struct logits_proof *proof,
+/* STATUS_FORMAT: the weights are the same and the logits are not, or a logit is not finite. */
+enum status prove_logits(struct model *model, struct model *back, const struct crew *crew, struct logits_proof *proof,
                          struct error *err);
 
 #endif
