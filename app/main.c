@@ -11,6 +11,8 @@ static const struct command commands[] = {
     {"train", cmd_train, "train a model on text, go on from a model, or resume a run"},
     {"generate", cmd_generate, "write text with a model"},
     {"eval", cmd_eval, "loss, perplexity and bits per byte of a model on a text"},
+    {"convert", cmd_convert, "a model as safetensors, GGUF or llm.c's file, in another element type"},
+    {"inspect", cmd_inspect, "what a model file or directory holds, and whether it is sound"},
     {"stats", cmd_stats, "what each sphere of a run did"},
     {"plan", cmd_plan, "memory, disk and arithmetic of a run before it starts"},
     {"topology", cmd_topology, "what machine this is, and how N spheres would sit on it"},
@@ -32,6 +34,7 @@ static void print_help(FILE *out)
                  "  cllm generate run1 --prompt \"Once upon\"\n"
                  "  cllm train --resume run1\n"
                  "  cllm stats run1\n"
+                 "  cllm convert run1 model.gguf\n"
                  "\nExit codes: 0 done, 1 failed, 2 bad usage, 130 and 143 stopped by SIGINT and SIGTERM.\n");
 }
 

@@ -21,6 +21,9 @@ void file_close(int fd); /* -1 is fine */
 /* Reads up to n bytes, fewer only at the end of the file. */
 enum status file_read_some(int fd, const char *path, void *bytes, size_t n, size_t *got, struct error *err);
 
+/* Reads the n bytes at `offset`.  STATUS_IO when there are fewer: the file was cut short since it was measured. */
+enum status file_read_at(int fd, const char *path, uint64_t offset, void *bytes, size_t n, struct error *err);
+
 /* Appends the whole file; STATUS_FORMAT when it is longer than max_bytes.  Only regular files. */
 enum status file_read(const char *path, size_t max_bytes, struct buffer *out, struct error *err);
 

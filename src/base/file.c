@@ -121,6 +121,24 @@ enum status file_read_some(int fd, const char *path, void *bytes, size_t n, size
     return STATUS_OK;
 }
 
+enum status file_read_at(int fd, const char *path, uint64_t offset, void *bytes, size_t n, struct error *err)
+{
+    for (size_t got = 0; got < n;) {
+        const size_t left = n - got;
+        const ssize_t done =
+            pread(fd, (char *)bytes + got, left < MAX_CALL_BYTES ? left : MAX_CALL_BYTES, (off_t)(offset + got));
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return error_set(err, STATUS_IO, "cannot read %s: %m", path);
+        if (done == 0)
+            return error_set(err, STATUS_IO, "%s became shorter while it was read: it ends before byte %llu", path,
+                             (unsigned long long)(offset + n));
+        got += (size_t)done;
+    }
+    return STATUS_OK;
+}
+
 enum status file_read(const char *path, size_t max_bytes, struct buffer *out, struct error *err)
 {
     uint64_t size;

@@ -12,14 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are mapped as they lie, and they lie little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read as they lie, and they lie little-endian");
 
-enum { PREFIX_BYTES = 8, HEADER_ALIGNMENT = 8, MAX_HEADER_BYTES = 100 * 1000 * 1000 };
+enum { PREFIX_BYTES = 8, HEADER_ALIGNMENT = 8, MAX_HEADER_BYTES = 100 * 1000 * 1000, PIECE_BYTES = 1 << 20 };
+
+struct entry {
+    struct tensor_view view; /* first: whoever has the view has the entry */
+    uint64_t offset;         /* in the file */
+};
 
 struct safetensors {
-    struct file_map map;
+    int fd;
+    char *path;
+    uint64_t data_begin; /* in the file */
+    void *whole;         /* the data, when they are in memory */
     json_t *header;             /* owns the names and dtypes */
-    struct tensor_view *views;  /* [count], in the order of their data */
+    struct entry *entries; /* [count], in the order of their data */
     const struct tensor_view **by_name; /* [count], sorted */
     size_t count;
 };
@@ -96,14 +104,14 @@ static enum status read_entry(const char *path, const char *name, const json_t *
     return STATUS_OK;
 }
 
-static int by_address(const void *a, const void *b)
+static int by_offset(const void *a, const void *b)
 {
-    const struct tensor_view *x = a, *y = b;
-    if (x->data != y->data)
-        return (uintptr_t)x->data < (uintptr_t)y->data ? -1 : 1;
-    if (x->size_bytes != y->size_bytes) /* empty ones first, so that contiguity can be seen */
-        return x->size_bytes < y->size_bytes ? -1 : 1;
-    return strcmp(x->name, y->name);
+    const struct entry *x = a, *y = b;
+    if (x->offset != y->offset)
+        return x->offset < y->offset ? -1 : 1;
+    if (x->view.size_bytes != y->view.size_bytes) /* empty ones first, so that contiguity can be seen */
+        return x->view.size_bytes < y->view.size_bytes ? -1 : 1;
+    return strcmp(x->view.name, y->view.name);
 }
 
 static int by_name(const void *a, const void *b)
@@ -124,34 +132,50 @@ static enum status check_metadata(const char *path, const json_t *metadata, stru
     return STATUS_OK;
 }
 
-static enum status read_header(struct safetensors *file, const char *path, struct error *err)
+/* Length and text of the header, as JSON. */
+static enum status parse_header(struct safetensors *file, uint64_t size, struct error *err)
 {
-    const size_t size = file->map.size_bytes;
+    const char *path = file->path;
     if (size < PREFIX_BYTES)
-        return error_set(err, STATUS_FORMAT, "%s: %zu bytes are too few for a safetensors file", path, size);
+        return error_set(err, STATUS_FORMAT, "%s: %llu bytes are too few for a safetensors file", path,
+                         (unsigned long long)size);
     uint64_t header_bytes;
-    memcpy(&header_bytes, file->map.data, sizeof header_bytes);
+    enum status st = file_read_at(file->fd, path, 0, &header_bytes, sizeof header_bytes, err);
+    if (st != STATUS_OK)
+        return st;
     if (header_bytes > MAX_HEADER_BYTES)
         return error_set(err, STATUS_FORMAT,
                          "%s: not a safetensors file, or damaged: its header says to be %llu bytes long, and %d are "
                          "allowed",
                          path, (unsigned long long)header_bytes, (int)MAX_HEADER_BYTES);
     if (header_bytes > size - PREFIX_BYTES)
-        return error_set(err, STATUS_FORMAT, "%s: truncated: a header of %llu bytes in a file of %zu", path,
-                         (unsigned long long)header_bytes, size);
-    const char *text = (const char *)file->map.data + PREFIX_BYTES;
-    if (header_bytes == 0 || text[0] != '{')
-        return error_set(err, STATUS_FORMAT, "%s: not a safetensors file: its header should begin with '{'", path);
-    file->header = json_read_text(text, (size_t)header_bytes, path, err);
-    if (!file->header)
-        return STATUS_FORMAT;
+        return error_set(err, STATUS_FORMAT, "%s: truncated: a header of %llu bytes in a file of %llu", path,
+                         (unsigned long long)header_bytes, (unsigned long long)size);
+    char *text = mem_alloc((size_t)header_bytes);
+    if (!text)
+        return error_set(err, STATUS_NOMEM, "%s: no memory for its header of %llu bytes", path,
+                         (unsigned long long)header_bytes);
+    st = file_read_at(file->fd, path, PREFIX_BYTES, text, (size_t)header_bytes, err);
+    if (st == STATUS_OK && (header_bytes == 0 || text[0] != '{'))
+        st = error_set(err, STATUS_FORMAT, "%s: not a safetensors file: its header should begin with '{'", path);
+    if (st == STATUS_OK && !(file->header = json_read_text(text, (size_t)header_bytes, path, err)))
+        st = STATUS_FORMAT;
+    mem_free(text);
+    file->data_begin = PREFIX_BYTES + header_bytes;
+    return st;
+}
 
-    const unsigned char *data = file->map.data + PREFIX_BYTES + header_bytes;
-    const uint64_t data_bytes = size - PREFIX_BYTES - header_bytes;
+static enum status read_header(struct safetensors *file, uint64_t size, struct error *err)
+{
+    const char *path = file->path;
+    const enum status parsed = parse_header(file, size, err);
+    if (parsed != STATUS_OK)
+        return parsed;
+    const uint64_t data_bytes = size - file->data_begin;
     const size_t entries = json_object_size(file->header);
-    file->views = mem_calloc(entries, sizeof *file->views);
+    file->entries = mem_calloc(entries, sizeof *file->entries);
     file->by_name = mem_calloc(entries, sizeof *file->by_name);
-    if (!file->views || !file->by_name)
+    if (!file->entries || !file->by_name)
         return error_set(err, STATUS_NOMEM, "%s: no memory for a list of %zu tensors", path, entries);
     for (void *it = json_object_iter(file->header); it; it = json_object_iter_next(file->header, it)) {
         const char *name = json_object_iter_key(it);
@@ -160,20 +184,19 @@ static enum status read_header(struct safetensors *file, const char *path, struc
         if (strcmp(name, "__metadata__") == 0)
             st = check_metadata(path, entry, err);
         else {
-            struct tensor_view *view = &file->views[file->count++];
+            struct entry *made = &file->entries[file->count++];
             uint64_t begin = 0;
-            st = read_entry(path, name, entry, data_bytes, view, &begin, err);
-            if (st == STATUS_OK)
-                view->data = data + begin;
+            st = read_entry(path, name, entry, data_bytes, &made->view, &begin, err);
+            made->offset = file->data_begin + begin;
         }
         if (st != STATUS_OK)
             return st;
     }
-    qsort(file->views, file->count, sizeof *file->views, by_address);
+    qsort(file->entries, file->count, sizeof *file->entries, by_offset);
     uint64_t next = 0;
     for (size_t i = 0; i < file->count; i++) {
-        const struct tensor_view *view = &file->views[i];
-        const uint64_t begin = (uint64_t)((const unsigned char *)view->data - data);
+        const struct tensor_view *view = &file->entries[i].view;
+        const uint64_t begin = file->entries[i].offset - file->data_begin;
         if (begin != next)
             return error_set(err, STATUS_FORMAT,
                              "%s: tensor \"%s\" begins at byte %llu of the data, %s the one before it ends at %llu", path,
@@ -192,14 +215,41 @@ static enum status read_header(struct safetensors *file, const char *path, struc
 struct safetensors *safetensors_open(const char *path, struct error *err)
 {
     struct safetensors *file = mem_calloc(1, sizeof *file);
-    if (!file) {
+    char *copy = mem_strdup(path);
+    if (!file || !copy) {
         error_set(err, STATUS_NOMEM, "no memory to open %s", path);
+        mem_free(copy);
+        mem_free(file);
         return NULL;
     }
-    if (file_map_open(&file->map, path, err) != STATUS_OK || read_header(file, path, err) != STATUS_OK) {
+    uint64_t size;
+    file->path = copy;
+    file->fd = file_open_read(path, &size, err);
+    if (file->fd < 0 || read_header(file, size, err) != STATUS_OK) {
         safetensors_close(file);
         return NULL;
     }
+    return file;
+}
+
+struct safetensors *safetensors_open_whole(const char *path, struct error *err)
+{
+    struct safetensors *file = safetensors_open(path, err);
+    if (!file)
+        return NULL;
+    const struct entry *last = file->count ? &file->entries[file->count - 1] : NULL;
+    const uint64_t bytes = last ? last->offset + last->view.size_bytes - file->data_begin : 0;
+    enum status st = STATUS_OK;
+    if (bytes > SIZE_MAX || !(file->whole = mem_alloc((size_t)bytes)))
+        st = error_set(err, STATUS_NOMEM, "no memory for the %llu bytes of %s", (unsigned long long)bytes, path);
+    else
+        st = file_read_at(file->fd, path, file->data_begin, file->whole, (size_t)bytes, err);
+    if (st != STATUS_OK) {
+        safetensors_close(file);
+        return NULL;
+    }
+    for (size_t i = 0; i < file->count; i++)
+        file->entries[i].view.data = (const char *)file->whole + (file->entries[i].offset - file->data_begin);
     return file;
 }
 
@@ -208,10 +258,25 @@ void safetensors_close(struct safetensors *file)
     if (!file)
         return;
     json_decref(file->header);
-    mem_free(file->views);
+    mem_free(file->entries);
     mem_free(file->by_name);
-    file_map_close(&file->map);
+    mem_free(file->whole);
+    mem_free(file->path);
+    file_close(file->fd);
     mem_free(file);
+}
+
+const char *safetensors_path(const struct safetensors *file)
+{
+    return file->path;
+}
+
+enum status safetensors_read(const struct safetensors *file, const struct tensor_view *tensor, uint64_t from, void *out,
+                             size_t n, struct error *err)
+{
+    CHECK(from <= tensor->size_bytes && n <= tensor->size_bytes - from);
+    const struct entry *entry = (const struct entry *)(const void *)tensor;
+    return file_read_at(file->fd, file->path, entry->offset + from, out, n, err);
 }
 
 size_t safetensors_count(const struct safetensors *file)
@@ -222,7 +287,7 @@ size_t safetensors_count(const struct safetensors *file)
 const struct tensor_view *safetensors_at(const struct safetensors *file, size_t i)
 {
     CHECK(i < file->count);
-    return &file->views[i];
+    return &file->entries[i].view;
 }
 
 const struct tensor_view *safetensors_find(const struct safetensors *file, const char *name)
@@ -238,6 +303,12 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
+static bool we_write(const char *dtype)
+{
+    return strcmp(dtype, "F32") == 0 || strcmp(dtype, "BF16") == 0 || strcmp(dtype, "F16") == 0 ||
+           strcmp(dtype, "I32") == 0;
+}
+
 /* Length prefix, header and padding. */
 static enum status make_header(const struct tensor_view *tensors, size_t n, struct buffer *out, struct error *err)
 {
@@ -247,8 +318,9 @@ static enum status make_header(const struct tensor_view *tensors, size_t n, stru
     for (size_t i = 0; i < n && st == STATUS_OK; i++) {
         const struct tensor_view *view = &tensors[i];
         uint64_t bytes, end;
-        if (strcmp(view->dtype, "F32") != 0 && strcmp(view->dtype, "I32") != 0)
-            st = error_set(err, STATUS_MISUSE, "tensor \"%s\": we write F32 and I32, not %s", view->name, view->dtype);
+        if (!we_write(view->dtype))
+            st = error_set(err, STATUS_MISUSE, "tensor \"%s\": we write F32, BF16, F16 and I32, not %s", view->name,
+                           view->dtype);
         else if (view->rank > TENSOR_MAX_RANK || !view_bytes(view, &bytes) || bytes != view->size_bytes ||
                  __builtin_add_overflow(begin, bytes, &end) || end > INT64_MAX)
             st = error_set(err, STATUS_MISUSE, "tensor \"%s\": its shape does not make its size", view->name);
@@ -286,26 +358,58 @@ static enum status make_header(const struct tensor_view *tensors, size_t n, stru
     return st;
 }
 
-enum status safetensors_write(const char *path, const struct tensor_view *tensors, size_t n, uint64_t *size_bytes,
-                              uint32_t *crc32, struct error *err)
+static enum status write_tensor(struct file_writer *writer, const struct tensor_view *tensor, size_t index,
+                                tensor_fill_fn *fill, void *ctx, void *piece, struct error *err)
+{
+    if (tensor->data || !fill) {
+        file_writer_write(writer, tensor->data, (size_t)tensor->size_bytes);
+        return STATUS_OK;
+    }
+    enum status st = STATUS_OK;
+    for (uint64_t at = 0; at < tensor->size_bytes && st == STATUS_OK; at += PIECE_BYTES) {
+        const uint64_t left = tensor->size_bytes - at;
+        const size_t n = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        st = fill(ctx, index, at, piece, n, err);
+        if (st == STATUS_OK)
+            file_writer_write(writer, piece, n);
+    }
+    return st;
+}
+
+enum status safetensors_write_filled(const char *path, const struct tensor_view *tensors, size_t n,
+                                     tensor_fill_fn *fill, void *ctx, uint64_t *size_bytes, uint32_t *crc32,
+                                     struct error *err)
 {
     struct buffer header = {0};
-    enum status st = make_header(tensors, n, &header, err);
+    void *piece = NULL;
     struct file_writer *writer = NULL;
+    enum status st = make_header(tensors, n, &header, err);
     if (st != STATUS_OK)
         error_prefix(err, "cannot write %s", path);
+    else if (fill && !(piece = mem_alloc(PIECE_BYTES)))
+        st = error_set(err, STATUS_NOMEM, "no memory to write %s", path);
     else if ((writer = file_writer_open(path, err)) == NULL)
         st = STATUS_IO;
     if (writer) {
         file_writer_write(writer, header.data, header.len);
-        for (size_t i = 0; i < n; i++)
-            file_writer_write(writer, tensors[i].data, (size_t)tensors[i].size_bytes);
-        st = file_writer_close(writer, true, size_bytes, crc32, err);
+        for (size_t i = 0; i < n && st == STATUS_OK; i++)
+            st = write_tensor(writer, &tensors[i], i, fill, ctx, piece, err);
+        const enum status closed = file_writer_close(writer, st == STATUS_OK, size_bytes, crc32,
+                                                     st == STATUS_OK ? err : NULL);
+        if (st == STATUS_OK)
+            st = closed;
         if (st != STATUS_OK)
             file_discard(path);
     }
+    mem_free(piece);
     buffer_release(&header);
     return st;
+}
+
+enum status safetensors_write(const char *path, const struct tensor_view *tensors, size_t n, uint64_t *size_bytes,
+                              uint32_t *crc32, struct error *err)
+{
+    return safetensors_write_filled(path, tensors, n, NULL, NULL, size_bytes, crc32, err);
 }
 
 uint64_t safetensors_file_bytes(const struct tensor_view *tensors, size_t n)

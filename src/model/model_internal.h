@@ -3,6 +3,7 @@
 #define MODEL_MODEL_INTERNAL_H
 
 #include "base/arena.h"
+#include "formats/tensor_type.h"
 #include "model/model.h"
 
 struct model {
@@ -16,5 +17,12 @@ struct model {
 
 /* Whether matrices are stored [out,in]; else [in,out]. */
 bool model_matrices_out_in(const struct model_config *config);
+
+/* model_new for a file that holds so many elements: a configuration that wants far more is refused before memory is asked
+ * for.  STATUS_FORMAT with `where`. */
+struct model *model_new_within(const struct model_config *config, uint64_t elements, const char *where, struct error *err);
+
+/* model_load; *most: the type of most of the weights. */
+struct model *model_load_typed(const char *directory, enum tensor_type *most, struct error *err);
 
 #endif

@@ -5,9 +5,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/safetensors.h"
-#include "model_internal.h"
+#include "model_files_internal.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -47,40 +46,53 @@ enum status model_save_runs(const struct model *model, const char *path, const s
     return status;
 }
 
-/* Copies one tensor.  The file may say "transformer." before GPT-2's names, as transformers itself writes them, and may
- * lack "model." before the others', as it writes a model without its head. */
-static enum status read_param(const struct safetensors *file, const char *path, const struct param *p,
-                              const char *prefix, float *run, struct error *err)
+/* Whether file and configuration agree on the shape; else the sentence. */
+static enum status check_shape(const struct tensor_view *t, const char *path, const struct param *p, struct error *err)
 {
-    char name[NAME_BYTES];
-    snprintf(name, sizeof name, "%s%s", prefix, p->name);
-    const struct tensor_view *t = safetensors_find(file, name);
-    if (!t && !*prefix) {
-        if (strncmp(p->name, "model.", 6) == 0)
-            snprintf(name, sizeof name, "%s", p->name + 6);
-        else
-            snprintf(name, sizeof name, "transformer.%s", p->name);
-        t = safetensors_find(file, name);
-    }
-    if (!t)
-        return error_set(err, STATUS_FORMAT, "%s: tensor '%s%s' is missing", path, prefix, p->name);
-    if (strcmp(t->dtype, "F32") != 0)
-        return error_set(err, STATUS_FORMAT, "%s: tensor '%s' is %s; only F32 can be read", path, name, t->dtype);
     bool same = t->rank == p->rank;
     for (size_t i = 0; same && i < p->rank; i++)
         same = t->shape[i] == p->shape[i];
-    if (!same)
-        return error_set(err, STATUS_FORMAT,
-                         "%s: tensor '%s' has rank %zu and shape [%llu,%llu]; config.json wants rank %zu, [%zu,%zu]",
-                         path, name, t->rank, (unsigned long long)t->shape[0],
-                         (unsigned long long)(t->rank > 1 ? t->shape[1] : 1), p->rank, p->shape[0],
-                         p->rank > 1 ? p->shape[1] : 1);
-    memcpy(run + p->offset, t->data, p->count * sizeof(float));
-    for (size_t i = 0; i < p->count; i++)
-        if (!isfinite(run[p->offset + i]))
-            return error_set(err, STATUS_FORMAT, "%s: tensor '%s' has a value that is not finite (element %zu)", path,
-                             name, i);
-    return STATUS_OK;
+    if (same)
+        return STATUS_OK;
+    return error_set(err, STATUS_FORMAT,
+                     "%s: tensor '%s' has rank %zu and shape [%llu,%llu]; config.json wants rank %zu, [%zu,%zu]", path,
+                     t->name, t->rank, (unsigned long long)(t->rank ? t->shape[0] : 1),
+                     (unsigned long long)(t->rank > 1 ? t->shape[1] : 1), p->rank, p->shape[0],
+                     p->rank > 1 ? p->shape[1] : 1);
+}
+
+/* Reads a tensor of count elements as f32: f32 goes where it is wanted without a stop, others through a piece. */
+static enum status read_values(const struct safetensors *file, const struct tensor_view *t, enum tensor_type type,
+                               float *out, size_t count, struct error *err)
+{
+    enum { PIECE = 1 << 18 };
+    if (type == TENSOR_F32)
+        return safetensors_read(file, t, 0, out, count * sizeof *out, err);
+    uint16_t *piece = mem_alloc(PIECE * sizeof *piece);
+    enum status st = piece ? STATUS_OK : error_set(err, STATUS_NOMEM, "no memory to read tensor '%s'", t->name);
+    for (size_t at = 0; at < count && st == STATUS_OK; at += PIECE) {
+        const size_t n = count - at < PIECE ? count - at : PIECE;
+        st = safetensors_read(file, t, at * sizeof *piece, piece, n * sizeof *piece, err);
+        if (st == STATUS_OK)
+            tensor_decode(out + at, piece, type, n);
+    }
+    mem_free(piece);
+    return st;
+}
+
+/* Reads one parameter that was found. */
+static enum status read_param(const struct safetensors *file, const struct tensor_view *t, const struct param *p,
+                              float *run, struct error *err)
+{
+    const char *path = safetensors_path(file);
+    enum tensor_type type;
+    if (!tensor_type_find(t->dtype, &type))
+        return error_set(err, STATUS_FORMAT, "%s: tensor '%s' is %s; F32, BF16 and F16 can be read", path, t->name,
+                         t->dtype);
+    enum status st = check_shape(t, path, p, err);
+    if (st == STATUS_OK)
+        st = read_values(file, t, type, run + p->offset, p->count, err);
+    return st == STATUS_OK ? check_finite(run + p->offset, p->count, path, t->name, err) : st;
 }
 
 enum status model_load_runs(const struct model *model, const char *path, struct model_run *runs, size_t n,
@@ -91,29 +103,92 @@ enum status model_load_runs(const struct model *model, const char *path, struct 
         return err ? err->status : STATUS_FORMAT;
     enum status status = STATUS_OK;
     for (size_t r = 0; r < n && status == STATUS_OK; r++)
-        for (size_t i = 0; i < model->num_params && status == STATUS_OK; i++)
-            status = read_param(file, path, &model->params[i], runs[r].prefix, runs[r].data, err);
+        for (size_t i = 0; i < model->num_params && status == STATUS_OK; i++) {
+            char name[NAME_BYTES];
+            snprintf(name, sizeof name, "%s%s", runs[r].prefix, model->params[i].name);
+            const struct tensor_view *t = safetensors_find(file, name);
+            if (!t)
+                status = error_set(err, STATUS_FORMAT, "%s: tensor '%s' is missing", path, name);
+            else if (strcmp(t->dtype, "F32") != 0)
+                status = error_set(err, STATUS_FORMAT, "%s: tensor '%s' is %s, where F32 should be", path, name, t->dtype);
+            else
+                status = read_param(file, t, &model->params[i], runs[r].data, err);
+        }
     safetensors_close(file);
     return status;
 }
 
-struct model *model_load(const char *directory, struct error *err)
+/* A parameter by its name; transformers writes some families with a word before it, others without. */
+static const struct tensor_view *find_param(const struct safetensors_set *set, const char *param,
+                                            const struct safetensors **file)
+{
+    char name[NAME_BYTES];
+    const struct tensor_view *t = safetensors_set_find(set, param, file);
+    if (!t) {
+        snprintf(name, sizeof name, "transformer.%s", param);
+        t = safetensors_set_find(set, name, file);
+    }
+    if (!t && strncmp(param, "model.", 6) == 0)
+        t = safetensors_set_find(set, param + 6, file);
+    return t;
+}
+
+/* No type that we read has fewer than two bytes an element. */
+static uint64_t most_elements(const struct safetensors_set *set)
+{
+    uint64_t bytes = 0;
+    for (size_t f = 0; f < safetensors_set_files(set); f++)
+        for (size_t i = 0; i < safetensors_count(safetensors_set_file(set, f)); i++)
+            bytes += safetensors_at(safetensors_set_file(set, f), i)->size_bytes;
+    return bytes / 2;
+}
+
+static enum status load_weights(struct model *model, const struct safetensors_set *set, const char *directory,
+                                enum tensor_type *most, struct error *err)
+{
+    uint64_t elements[NUM_TENSOR_TYPES] = {0};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < model->num_params && status == STATUS_OK; i++) {
+        const struct param *p = &model->params[i];
+        const struct safetensors *file;
+        const struct tensor_view *t = find_param(set, p->name, &file);
+        if (!t) {
+            status = error_set(err, STATUS_FORMAT, "%s: tensor '%s' is missing", directory, p->name);
+            break;
+        }
+        enum tensor_type type;
+        if (tensor_type_find(t->dtype, &type))
+            elements[type] += p->count;
+        status = read_param(file, t, p, model->data, err);
+    }
+    *most = most_of(elements);
+    return status;
+}
+
+struct model *model_load_typed(const char *directory, enum tensor_type *most, struct error *err)
 {
     struct buffer path = {0};
     struct model_config config;
     struct model *model = NULL;
+    struct safetensors_set *set = NULL;
     if (model_config_read(path_join(&path, directory, "config.json"), &config, err) == STATUS_OK &&
         generation_config_read(path_join(&path, directory, "generation_config.json"), &config, err) == STATUS_OK)
-        model = model_new(&config, err);
-    if (model) {
-        struct model_run run = {.prefix = "", .data = model->data};
-        if (model_load_runs(model, path_join(&path, directory, "model.safetensors"), &run, 1, err) != STATUS_OK) {
-            model_free(model);
-            model = NULL;
-        }
+        set = safetensors_set_open(directory, err);
+    if (set)
+        model = model_new_within(&config, most_elements(set), directory, err);
+    if (model && load_weights(model, set, directory, most, err) != STATUS_OK) {
+        model_free(model);
+        model = NULL;
     }
+    safetensors_set_close(set);
     buffer_release(&path);
     return model;
+}
+
+struct model *model_load(const char *directory, struct error *err)
+{
+    enum tensor_type most;
+    return model_load_typed(directory, &most, err);
 }
 
 /* A small JSON file of the directory. */

@@ -12,8 +12,10 @@
 #include "base/rng.h"
 #include "data/tokens.h"
 #include "formats/corpus.h"
+#include "formats/gguf.h"
 #include "formats/model_config.h"
 #include "formats/safetensors.h"
+#include "model/model_files.h"
 #include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
@@ -22,7 +24,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define PARSERS(X) X(safetensors) X(config) X(tokenizer) X(corpus) X(shard)
+#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(corpus) X(shard)
 
 static char directory[64];
 
@@ -64,7 +66,7 @@ static void touch(const void *bytes, size_t n)
 static void safetensors(const uint8_t *data, size_t size)
 {
     struct error err = {0};
-    struct safetensors *file = safetensors_open(put("x", data, size), &err);
+    struct safetensors *file = safetensors_open_whole(put("x", data, size), &err);
     if (!file) {
         refused(&err);
         return;
@@ -77,6 +79,79 @@ static void safetensors(const uint8_t *data, size_t size)
     }
     safetensors_metadata(file, "format");
     safetensors_close(file);
+}
+
+/* The index of shards, beside two of them. */
+static void shards(const uint8_t *data, size_t size)
+{
+    static const float x[2] = {1, 2};
+    static const struct tensor_view a = {"a", "F32", 1, {2}, x, 8}, b = {"b", "F32", 1, {1}, x, 4};
+    struct error err = {0};
+    static struct buffer path;
+    put("model.safetensors.index.json", data, size);
+    if (!file_exists(path_join(&path, directory, "2.safetensors")) &&
+        (safetensors_write(path.data, &b, 1, NULL, NULL, &err) != STATUS_OK ||
+         safetensors_write(path_join(&path, directory, "1.safetensors"), &a, 1, NULL, NULL, &err) != STATUS_OK))
+        fail("cannot write a file");
+    struct safetensors_set *set = safetensors_set_open(directory, &err);
+    const struct safetensors *file;
+    if (!set)
+        refused(&err);
+    else if (safetensors_set_find(set, "a", &file) && safetensors_set_files(set) < 1)
+        fail("a tensor in no file");
+    safetensors_set_close(set);
+}
+
+/* A model of any format, from its file to its tokenizer. */
+static void read_as_model(const char *path)
+{
+    struct error err = {0};
+    struct model_source source;
+    struct model *model = model_read(path, &source, &err);
+    if (!model)
+        refused(&err);
+    else
+        touch(model_data(model), model_size(model) * sizeof(float));
+    model_free(model);
+    model_source_release(&source);
+}
+
+static void gguf(const uint8_t *data, size_t size)
+{
+    struct error err = {0};
+    const char *path = put("x.gguf", data, size);
+    struct gguf *file = gguf_open(path, &err);
+    if (!file) {
+        refused(&err);
+        return;
+    }
+    for (size_t i = 0; i < gguf_num_keys(file); i++) {
+        struct gguf_value value = *gguf_key_at(file, i);
+        struct gguf_text text;
+        int64_t whole;
+        double real;
+        const enum gguf_type type = value.type == GGUF_ARRAY ? value.item : value.type;
+        touch(value.key.bytes, value.key.len);
+        while (type == GGUF_STRING     ? gguf_next_text(&value, &text)
+               : type == GGUF_F32 || type == GGUF_F64 ? gguf_next_float(&value, &real)
+                                       : gguf_next_i64(&value, &whole))
+            touched++;
+    }
+    for (size_t i = 0; i < gguf_count(file); i++) {
+        const struct gguf_tensor *t = gguf_at(file, i);
+        unsigned char bytes[64];
+        const size_t n = t->size_bytes < sizeof bytes ? (size_t)t->size_bytes : sizeof bytes;
+        if (gguf_find(file, t->name) != t || gguf_read(file, t, t->size_bytes - n, bytes, n, &err) != STATUS_OK)
+            fail("a tensor is not found, or not all in the file");
+        touch(bytes, n);
+    }
+    gguf_close(file);
+    read_as_model(path);
+}
+
+static void llmc(const uint8_t *data, size_t size)
+{
+    read_as_model(put("x.bin", data, size));
 }
 
 static void config(const uint8_t *data, size_t size)
@@ -161,7 +236,7 @@ static void shard(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)config, (void)safetensors, (void)tokenizer, (void)corpus, (void)shard;
+    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)corpus, (void)shard;
     FUZZ(data, size);
     return 0;
 }
@@ -240,6 +315,46 @@ static void seed_file(const char *name, const char *path, bool as_it_is)
     buffer_release(&bytes);
 }
 
+/* Two small models as GGUF with a tokenizer each, and one as llm.c has it. */
+static void model_seeds(const struct buffer *path)
+{
+    static const char pieces[] =
+        "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"byte_fallback\":true,\"vocab\":{\"?\":0,\"<0x0A>\":1,\"a\":2,"
+        "\"b\":3,\"ab\":4},\"merges\":[\"a b\"]},\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+        "\"content\":\"\u2581\"}}";
+    static const char bytes[] =
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[[\"a\",\"b\"]]},"
+        "\"added_tokens\":[{\"id\":3,\"content\":\"<e>\",\"special\":true}],\"pre_tokenizer\":{\"type\":"
+        "\"ByteLevel\",\"add_prefix_space\":false}}";
+    struct error err = {0};
+    for (int i = 0; i < 2; i++) {
+        struct model_config c = model_config_of(i ? MODEL_LLAMA : MODEL_GPT2);
+        struct text_files texts = {0};
+        struct buffer tokenizer = {0};
+        c.vocab_size = 6;
+        c.n_positions = c.n_embd = 4;
+        c.n_layer = 1;
+        c.n_head = 2;
+        c.n_inner = 16;
+        model_config_complete(&c);
+        struct model *model = model_new(&c, &err);
+        if (!model)
+            fail(err.text);
+        model_init_weights(model, 1);
+        buffer_append_text(&tokenizer, i ? pieces : bytes);
+        if (text_files_put(&texts, "tokenizer.json", &tokenizer, &err) != STATUS_OK ||
+            model_write(model, path->data, MODEL_FORMAT_GGUF, TENSOR_F32, &texts, "x", &err) != STATUS_OK)
+            fail(err.text);
+        seed_file("gguf", path->data, false);
+        if (i == 0 && model_write(model, path->data, MODEL_FORMAT_LLMC, TENSOR_BF16, &texts, "x", &err) != STATUS_OK)
+            fail(err.text);
+        if (i == 0)
+            seed_file("llmc", path->data, false);
+        text_files_release(&texts);
+        model_free(model);
+    }
+}
+
 static void all_seeds(void)
 {
     struct error err = {0};
@@ -253,6 +368,11 @@ static void all_seeds(void)
     if (safetensors_write(path.data, views, 3, NULL, NULL, &err) != STATUS_OK)
         fail(err.text);
     seed_file("safetensors", path.data, false);
+
+    static const char weight_map[] = "{\"metadata\": {\"total_size\": 12}, \"weight_map\": {\"a\": \"1.safetensors\", \"b\": "
+                                 "\"2.safetensors\"}}";
+    seed("shards", weight_map, sizeof weight_map - 1);
+    model_seeds(&path);
 
     struct model_config c = model_config_of(MODEL_GPT2);
     c.vocab_size = 50257;

@@ -95,7 +95,7 @@ static struct fixture fixture_open(int which)
     struct fixture f = {.model = model_load(path, &err)};
     ck_assert_msg(f.model != NULL, "%s", err.text);
     snprintf(path, sizeof path, "tests/fixtures/%s/expected.safetensors", fixtures[which]);
-    f.expected = safetensors_open(path, &err);
+    f.expected = safetensors_open_whole(path, &err);
     ck_assert_msg(f.expected != NULL, "%s", err.text);
     const struct tensor_view *in = safetensors_find(f.expected, "inputs");
     f.B = in->shape[0];
