@@ -248,7 +248,7 @@ static enum status fresh_data(struct train_run *r, struct error *err)
             status = set_text(r->info.tokens_file, sizeof r->info.tokens_file,
                               realpath(f->data, absolute) ? absolute : f->data, "path of the data", err);
     } else {
-        status = dataset_tokenize(f->data, r->tokenizer, directory, &progress, NULL, err);
+        status = dataset_tokenize(f->data, r->tokenizer, directory, f->threads, &progress, NULL, err);
         if (status == STATUS_OK)
             r->tokens = dataset_open_tokenized(directory, err);
         snprintf(r->info.tokens_file, sizeof r->info.tokens_file, "tokens.bin");
@@ -289,6 +289,9 @@ static enum status prepare_extras(struct train_run *r, struct error *err)
     struct buffer path = {0};
     status = file_replace(path_join(&path, run_directory_path(r->run), "tokenizer.json"), r->tokenizer_json.data,
                           r->tokenizer_json.len, err);
+    if (status == STATUS_OK) /* for a resumed run, whose checkpoints carry it too */
+        status = file_replace(path_join(&path, run_directory_path(r->run), "tokenizer_config.json"),
+                              r->tokenizer_config.data, r->tokenizer_config.len, err);
     buffer_release(&path);
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/dataset.h"
 
+#include "app/token_source.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/corpus.h"
@@ -198,49 +199,39 @@ static enum status sink_append(struct shard_sink *sink, const int32_t *ids, size
     return STATUS_OK;
 }
 
-static enum status tokenize_into(struct shard_sink *sink, struct corpus *corpus, const struct tokenizer *tokenizer,
+static enum status tokenize_into(struct shard_sink *sink, struct token_source *source,
                                  const struct dataset_progress *progress, uint64_t *documents, struct error *err)
 {
-    int32_t end_of_text = tokenizer_end_of_text(tokenizer);
-    struct buffer ids = {0};
     enum status status = STATUS_OK;
-    bool begins = true;
     while (status == STATUS_OK) {
-        struct corpus_piece piece;
+        struct token_chunk chunk;
         bool more = false;
-        status = corpus_next(corpus, &piece, &more, err);
+        status = token_source_next(source, 0, &chunk, &more, err);
         if (status != STATUS_OK || !more)
             break;
-        buffer_clear(&ids);
-        if (begins && *documents > 0 && end_of_text >= 0)
-            buffer_append(&ids, &end_of_text, sizeof end_of_text);
-        begins = piece.document_end;
-        *documents += piece.document_end;
-        status = tokenizer_encode(tokenizer, piece.text, piece.len, &ids, err);
-        if (status != STATUS_OK)
-            error_prefix(err, "%s", piece.file);
-        else if (ids.failed)
-            status = error_set(err, STATUS_NOMEM, "no memory for the tokens of %s", piece.file);
-        else
-            status = sink_append(sink, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t), err);
-        if (status == STATUS_OK && !tick(progress, "tokenizing", corpus))
+        *documents += chunk.num_starts;
+        status = sink_append(sink, chunk.ids, chunk.n, err);
+        if (status == STATUS_OK && progress &&
+            !progress->tick(progress->ctx, "tokenizing", token_source_bytes_read(source), token_source_bytes_total(source)))
             status = error_set(err, STATUS_CANCELLED, "interrupted while tokenizing");
     }
-    buffer_release(&ids);
     return status;
 }
 
-enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
+enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory, int threads,
                              const struct dataset_progress *progress, uint64_t *num_documents, struct error *err)
 {
-    struct corpus *corpus = corpus_open(data, err);
-    if (!corpus)
-        return err->status;
+    struct pool *pool = NULL;
+    struct token_source *source = NULL;
     struct shard_sink sink = {.directory = directory, .width_bytes = tokenizer_vocab_size(tokenizer) > 65536 ? 4 : 2};
     uint64_t documents = 0;
-    enum status status = sink_open(&sink, err);
+    enum status status = token_pool(threads, &pool, err);
+    if (status == STATUS_OK && !(source = token_source_open(data, tokenizer, pool, err)))
+        status = err->status;
     if (status == STATUS_OK)
-        status = tokenize_into(&sink, corpus, tokenizer, progress, &documents, err);
+        status = sink_open(&sink, err);
+    if (status == STATUS_OK)
+        status = tokenize_into(&sink, source, progress, &documents, err);
     if (status == STATUS_OK) {
         status = token_writer_commit(sink.writer, err);
     } else {
@@ -254,7 +245,8 @@ enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer
     if (num_documents)
         *num_documents = documents;
     buffer_release(&sink.path);
-    corpus_close(corpus);
+    token_source_close(source);
+    pool_free(pool);
     return status;
 }
 

@@ -28,9 +28,10 @@ bool dataset_is_shards(const char *path);
 struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_progress *progress,
                                     struct error *err);
 
-/* Tokenizes the corpus into `directory`/tokens.bin, and tokens_00001.bin … where one shard cannot hold all.  Documents
- * are parted by <|endoftext|> where the tokenizer has it.  *num_documents may be NULL. */
-enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
+/* Tokenizes the corpus, with so many threads (token_pool), into `directory`/tokens.bin, and tokens_00001.bin … where one
+ * shard cannot hold all.  Documents are parted by the end of text where the tokenizer has it.  *num_documents may be
+ * NULL. */
+enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory, int threads,
                              const struct dataset_progress *progress, uint64_t *num_documents, struct error *err);
 
 /* The shards dataset_tokenize wrote into a directory. */

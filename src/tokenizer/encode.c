@@ -18,6 +18,8 @@ struct encoding {
     struct buffer normal, made[MAX_STEPS]; /* texts that a step makes anew; one a step */
     struct error *err;
     enum status status;
+    word_fn *word; /* not NULL: gets the words, and there are no ids */
+    void *arg;
 };
 
 static bool fail(struct encoding *e, enum status status)
@@ -139,6 +141,10 @@ static bool merge_word(struct encoding *e, const char *text, size_t len)
 
 static inline bool encode_word(struct encoding *e, const char *text, size_t len)
 {
+    if (e->word) {
+        e->status = e->word(e->arg, text, len, e->err);
+        return e->status == STATUS_OK;
+    }
     const int32_t id = words_find(&e->t->words, text, len);
     return id >= 0 ? put(e, id) : merge_word(e, text, len);
 }
@@ -147,7 +153,7 @@ static inline bool encode_word(struct encoding *e, const char *text, size_t len)
 static bool encode_piece(struct encoding *e, const char *text, size_t len)
 {
     const struct mark *mark = &e->t->word_mark;
-    if (!e->t->has_merges && !e->t->ignore_merges)
+    if (!e->t->has_merges && !e->t->ignore_merges && !e->word)
         return merge_word(e, text, len);
     if (mark->len == 0)
         return encode_word(e, text, len);
@@ -271,6 +277,13 @@ static bool encode_text(struct encoding *e, unsigned flags)
     return true;
 }
 
+static void release(struct encoding *e)
+{
+    buffer_release(&e->normal);
+    for (size_t i = 0; i < MAX_STEPS; i++)
+        buffer_release(&e->made[i]);
+}
+
 enum status tokenizer_encode_with(const struct tokenizer *tokenizer, unsigned flags, const char *text, size_t len,
                                   struct buffer *ids, struct error *err)
 {
@@ -284,9 +297,16 @@ enum status tokenizer_encode_with(const struct tokenizer *tokenizer, unsigned fl
         ids->len = before;
     if (ids->data)
         ids->data[ids->len] = 0;
-    buffer_release(&e.normal);
-    for (size_t i = 0; i < MAX_STEPS; i++)
-        buffer_release(&e.made[i]);
+    release(&e);
+    return e.status;
+}
+
+enum status each_word(const struct tokenizer *t, unsigned flags, const char *text, size_t len, word_fn *word, void *arg,
+                      struct error *err)
+{
+    struct encoding e = {.t = t, .text = text, .len = len, .err = err, .word = word, .arg = arg};
+    encode_text(&e, flags);
+    release(&e);
     return e.status;
 }
 

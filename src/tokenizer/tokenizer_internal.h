@@ -104,6 +104,11 @@ enum status load_config(struct tokenizer *t, const json_t *config, const char *w
 /* What a member that has a "type" is: its type, "null" when absent, or "something unknown". */
 const char *json_type_of(const json_t *object, const char *key);
 
+/* encode.c: the words a text is cut into, given to `word` instead of being merged. */
+typedef enum status word_fn(void *arg, const char *text, size_t len, struct error *err);
+enum status each_word(const struct tokenizer *t, unsigned flags, const char *text, size_t len, word_fn *word, void *arg,
+                      struct error *err);
+
 /* normalize.c: the normal steps on a piece, appended to `out`.  `within`: nothing is put before it for being first. */
 enum status normalize(const struct tokenizer *t, const char *text, size_t len, bool within, struct buffer *out,
                       struct error *err);

@@ -39,7 +39,7 @@ void words_release(struct words *words)
     *words = (struct words){0};
 }
 
-static uint64_t hash_bytes(const char *text, size_t len)
+uint64_t words_hash(const char *text, size_t len)
 {
     uint64_t h = 0x9E3779B97F4A7C15u ^ len;
     for (; len > WORD_INLINE; text += 8, len -= 8) {
@@ -53,7 +53,7 @@ static uint64_t hash_bytes(const char *text, size_t len)
 
 static struct long_slot *find_long_slot(const struct words *words, const char *text, size_t len)
 {
-    size_t i = hash_bytes(text, len) & words->long_mask;
+    size_t i = words_hash(text, len) & words->long_mask;
     while (words->longs[i].text && (words->longs[i].len != len || memcmp(words->longs[i].text, text, len) != 0))
         i = (i + 1) & words->long_mask;
     return &words->longs[i];

@@ -73,6 +73,9 @@ static inline uint64_t word_hash(struct word_key key)
     return (h ^ h >> 32) * 0xE7037ED1A0B428DBu >> 24;
 }
 
+/* Of any bytes, len > 0. */
+uint64_t words_hash(const char *text, size_t len);
+
 int32_t words_find_long(const struct words *words, const char *text, size_t len);
 
 /* -1: not there.  len > 0. */
