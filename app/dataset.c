@@ -143,14 +143,14 @@ struct tokenizer *dataset_tokenizer(const char *name, const char *data, const st
     return tokenizer_load(name, err);
 }
 
-static void shard_path(struct buffer *path, const char *directory, unsigned number)
+void dataset_shard_path(struct buffer *path, const char *directory, unsigned number, const char *suffix)
 {
-    char name[32];
+    char name[48];
     /* '_' sorts after '.', so the directory's order is the stream's. */
     if (number == 0)
-        snprintf(name, sizeof name, "tokens.bin");
+        snprintf(name, sizeof name, "tokens%s", suffix);
     else
-        snprintf(name, sizeof name, "tokens_%05u.bin", number);
+        snprintf(name, sizeof name, "tokens_%05u%s", number, suffix);
     path_join(path, directory, name);
 }
 
@@ -166,7 +166,7 @@ struct shard_sink {
 
 static enum status sink_open(struct shard_sink *sink, struct error *err)
 {
-    shard_path(&sink->path, sink->directory, sink->number);
+    dataset_shard_path(&sink->path, sink->directory, sink->number, ".bin");
     if (sink->path.failed)
         return error_set(err, STATUS_NOMEM, "no memory for a path");
     sink->writer = token_writer_open(sink->path.data, sink->width_bytes, err);
@@ -237,7 +237,7 @@ enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer
     } else {
         token_writer_abort(sink.writer);
         for (unsigned i = 0; i < sink.number; i++) {
-            shard_path(&sink.path, directory, i);
+            dataset_shard_path(&sink.path, directory, i, ".bin");
             if (!sink.path.failed)
                 remove(sink.path.data);
         }
@@ -259,7 +259,7 @@ struct tokens *dataset_open_tokenized(const char *directory, struct error *err)
     struct tokens *tokens = NULL;
     bool failed = false;
     while (n < 64) {
-        shard_path(&paths[n], directory, (unsigned)n);
+        dataset_shard_path(&paths[n], directory, (unsigned)n, ".bin");
         failed |= paths[n].failed;
         if (failed || (n > 0 && !file_exists(paths[n].data)))
             break;
