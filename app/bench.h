@@ -15,6 +15,7 @@ int bench_step(int argc, char **argv);
 int bench_barrier(int argc, char **argv);
 int bench_matmul(int argc, char **argv);
 int bench_pool(int argc, char **argv);
+int bench_tokenizer(int argc, char **argv);
 
 double bench_median(double *values, size_t n); /* sorts them */
 

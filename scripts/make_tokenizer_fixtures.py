@@ -8,6 +8,7 @@ hostile texts with them.
     NAME.ids.json    for each text: ids as the reference encodes it; ids with special tokens taken as text and none put
                      around (null: the same); the decoded text (null: the text).  Ids are written as a string, id i as
                      the character U+00A0 + i, since there are a hundred thousand.
+    train.txt        a text, and train-FAMILY.json what the reference's trainer makes of it
 
 Needs the package `tokenizers`; neither building nor testing needs this.  Same output for the same version of the package.
 """
@@ -186,6 +187,17 @@ def main():
             plain = tok.encode(t, add_special_tokens=False).ids
             made.append([packed(ids), None if plain == ids else packed(plain), None if decoded == t else decoded])
         write(name + ".ids.json", made)
+    text = "".join(t + (" " if t[-1] != "\n" else "") for t in corpus(seed=5, lines=420))
+    with open(os.path.join(args.out, "train.txt"), "w", encoding="utf-8") as f:
+        f.write(text)
+    for family, pre, normalizer in (("gpt2", pre_tokenizers.ByteLevel(add_prefix_space=False), None), ("qwen2", split(QWEN2), normalizers.NFC())):
+        tok = Tokenizer(models.BPE())
+        tok.pre_tokenizer = pre
+        if normalizer:
+            tok.normalizer = normalizer
+        train(tok, 700, ["<|endoftext|>"], sorted(pre_tokenizers.ByteLevel.alphabet()), [text])
+        made = json.loads(tok.to_str())["model"]
+        write(f"train-{family}.json", {"vocab": made["vocab"], "merges": [m if isinstance(m, str) else " ".join(m) for m in made["merges"]]})
     print("tokenizers", tokenizers.__version__, "->", args.out)
 
 

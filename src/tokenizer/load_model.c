@@ -279,9 +279,6 @@ static enum status find_words(struct tokenizer *t, struct error *err)
 
 static enum status read_flags(struct tokenizer *t, const json_t *model, const char *where, struct error *err)
 {
-    const char *type = json_type_of(model, NULL);
-    if (strcmp(type, "BPE") != 0 && json_object_get(model, "type"))
-        return error_set(err, STATUS_CONFIG, "%s: its model is %.100s, which is not done here; BPE is", where, type);
     if (!json_is_object(json_object_get(model, "vocab")) || !json_is_array(json_object_get(model, "merges")))
         return error_set(err, STATUS_FORMAT,
                          "%s: its model has no object \"vocab\" and list \"merges\"; a BPE model has both", where);
