@@ -184,12 +184,17 @@ static enum status load_tokenizer(struct train_run *r, const struct dataset_prog
     const struct train_flags *f = r->flags;
     struct buffer path = {0};
     const char *name = f->tokenizer;
-    if (!name && f->init && file_exists(path_join(&path, f->init, "tokenizer.json")))
+    struct buffer beside = {0}; /* shards may have brought the tokenizer they were made with */
+    const bool brought = shards && file_exists(path_join(&beside, f->data, "tokenizer.json"));
+    if (!name && brought)
+        name = beside.data;
+    else if (!name && f->init && file_exists(path_join(&path, f->init, "tokenizer.json")))
         name = path.data;
     else if (!name && f->init && !shards) {
         enum status status =
             error_set(err, STATUS_CONFIG, "%s has no tokenizer.json; say which with --tokenizer", f->init);
         buffer_release(&path);
+        buffer_release(&beside);
         return status;
     } else if (!name && !shards)
         name = default_tokenizer(f);
@@ -199,7 +204,16 @@ static enum status load_tokenizer(struct train_run *r, const struct dataset_prog
             error_set(err, STATUS_CONFIG, "--tokenizer char is made from text, and %s holds tokens already", f->data);
     else if (name && !(r->tokenizer = dataset_tokenizer(name, f->data, progress, err)))
         status = err->status;
+    if (status == STATUS_OK && brought && name != beside.data) {
+        struct tokenizer *of_shards = tokenizer_load(beside.data, err);
+        if (!of_shards)
+            status = err->status;
+        else if (tokenizer_crc32(of_shards) != tokenizer_crc32(r->tokenizer))
+            status = error_set(err, STATUS_CONFIG, "--tokenizer %s is not the one the shards of %s were made with", name, f->data);
+        tokenizer_free(of_shards);
+    }
     buffer_release(&path);
+    buffer_release(&beside);
     return status;
 }
 
@@ -223,7 +237,9 @@ static enum status settle_vocabulary(struct train_run *r, bool shards, struct er
                          of_tokenizer, model->vocab_size);
     if (!f->init && r->tokenizer) {
         int32_t end_of_text = tokenizer_end_of_text(r->tokenizer);
-        model->bos_token_id = model->eos_token_id = end_of_text;
+        const int32_t begin_of_text = tokenizer_begin_of_text(r->tokenizer);
+        model->eos_token_id = end_of_text;
+        model->bos_token_id = begin_of_text >= 0 ? begin_of_text : end_of_text;
     } else if (!f->init && (size_t)model->eos_token_id >= model->vocab_size) {
         model->bos_token_id = model->eos_token_id = -1;
     }

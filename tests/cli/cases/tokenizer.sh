@@ -36,7 +36,8 @@ sed -e 's/"complete": true/"complete": false/' -e 's/"jobs": .*/"jobs": 0,/' -e 
     -e 's/"skip": .*/"skip": 3000,/' -e 's/"tokens": .*/"tokens": 3000,/' -e 's/"documents": .*/"documents": 1,/' small/tokens.json >half/tokens.json
 check "goes on behind three shards" "$CLLM" tokenizer encode --tokenizer t.json --data texts --out half --shard-tokens 1000
 check "with the same result" diff -r small half
-check "training takes the shards" "$CLLM" train $TINY --steps 2 --data whole --vocab-size 400 --out r1 --quiet
+check "training takes the shards" "$CLLM" train $TINY --steps 2 --data whole --out r1 --quiet
+check "with the tokenizer that lies beside them" cmp t.json r1/tokenizer.json
 check "training tokenizes the text itself" "$CLLM" train $TINY --steps 2 --data texts --tokenizer t.json --out r2 --quiet
 check "to the same tokens" cmp whole/tokens.bin r2/tokens.bin
 check "the checkpoint has the tokenizer" cmp t.json r2/checkpoints/latest/tokenizer.json
@@ -50,6 +51,7 @@ refuses "begun with other data" 1 "other data" tokenizer encode --tokenizer t.js
 "$CLLM" tokenizer train --vocab-size 300 --data text.txt --out other.json >/dev/null
 refuses "begun with another tokenizer" 1 "another tokenizer" tokenizer encode --tokenizer other.json --data texts --out begun --shard-tokens 1000
 mkdir mine && echo x >mine/file
+refuses "shards of another tokenizer" 1 "were made with" train $TINY --steps 2 --data whole --tokenizer other.json --out RUN
 refuses "a directory of other things" 1 "exists" tokenizer encode --tokenizer t.json --data texts --out mine
 refuses "no text" 1 "missing.txt" tokenizer train --vocab-size 300 --data missing.txt --out RUN
 refuses "too small a vocabulary" 2 "vocab-size" tokenizer train --vocab-size 100 --data text.txt --out RUN
