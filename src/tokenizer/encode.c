@@ -2,13 +2,20 @@
  * tokenizer/encode.c - text to ids, in the order of steps that huggingface/tokenizers takes (tokenizers/src/tokenizer).
  *
  * Words that come to a single token, which is most of them, are found by one look-up (words_internal.h); only the others
- * are merged.  Symbols are laid out where the ids will stand, and merged in place.
+ * are merged, and remembered within a long text.  Symbols are laid out where the ids will stand, and merged in place.
  */
 #include "tokenizer/tokenizer_internal.h"
 
 #include "base/memory.h"
 
 #include <string.h>
+
+/* Words of several tokens, as they were merged last: short ones, in long texts. */
+enum { CACHE_WORDS = 4096, CACHE_TOKENS = 7, CACHE_FROM_BYTES = 16 * 1024 };
+struct cached_word {
+    struct word_key key; /* 0: free */
+    int32_t n, ids[CACHE_TOKENS];
+};
 
 struct encoding {
     const struct tokenizer *t;
@@ -18,6 +25,7 @@ struct encoding {
     struct buffer normal, made[MAX_STEPS]; /* texts that a step makes anew; one a step */
     struct error *err;
     enum status status;
+    struct cached_word *cache; /* [CACHE_WORDS], or NULL */
     word_fn *word; /* not NULL: gets the words, and there are no ids */
     void *arg;
 };
@@ -139,6 +147,30 @@ static bool merge_word(struct encoding *e, const char *text, size_t len)
     return true;
 }
 
+static bool merge_cached(struct encoding *e, const char *text, size_t len)
+{
+    const struct word_key key = word_key(text, len);
+    struct cached_word *word = &e->cache[word_hash(key) % CACHE_WORDS];
+    const size_t before = e->ids->len;
+    if (word->key.low == key.low && word->key.high == key.high) {
+        int32_t *to = room(e, CACHE_TOKENS);
+        if (!to)
+            return false;
+        memcpy(to, word->ids, sizeof word->ids);
+        e->ids->len += (size_t)word->n * sizeof *to;
+        return true;
+    }
+    if (!merge_word(e, text, len))
+        return false;
+    const size_t bytes = e->ids->len - before;
+    if (bytes <= sizeof word->ids) {
+        word->key = key;
+        word->n = (int32_t)(bytes / sizeof(int32_t));
+        memcpy(word->ids, e->ids->data + before, bytes);
+    }
+    return true;
+}
+
 static inline bool encode_word(struct encoding *e, const char *text, size_t len)
 {
     if (e->word) {
@@ -146,7 +178,9 @@ static inline bool encode_word(struct encoding *e, const char *text, size_t len)
         return e->status == STATUS_OK;
     }
     const int32_t id = words_find(&e->t->words, text, len);
-    return id >= 0 ? put(e, id) : merge_word(e, text, len);
+    if (id >= 0)
+        return put(e, id);
+    return e->cache && len <= WORD_INLINE ? merge_cached(e, text, len) : merge_word(e, text, len);
 }
 
 /* A piece that no step splits any more, cut where no merge reaches over. */
@@ -159,8 +193,11 @@ static bool encode_piece(struct encoding *e, const char *text, size_t len)
         return encode_word(e, text, len);
     for (size_t begin = 0; begin < len;) {
         size_t at = begin;
-        while (len - at >= mark->len && memcmp(text + at, mark->text, mark->len) == 0)
+        while (len - at >= mark->len && memcmp(text + at, mark->text, mark->len) == 0) {
             at += mark->len;
+            if (e->t->each_mark)
+                break;
+        }
         const char *next = memmem(text + at, len - at, mark->text, mark->len);
         const size_t end = next ? (size_t)(next - text) : len;
         if (!encode_word(e, text + begin, end - begin))
@@ -279,6 +316,7 @@ static bool encode_text(struct encoding *e, unsigned flags)
 
 static void release(struct encoding *e)
 {
+    mem_free(e->cache);
     buffer_release(&e->normal);
     for (size_t i = 0; i < MAX_STEPS; i++)
         buffer_release(&e->made[i]);
@@ -291,8 +329,11 @@ enum status tokenizer_encode_with(const struct tokenizer *tokenizer, unsigned fl
     const size_t before = ids->len;
     if (!buffer_reserve(ids, len + 64)) /* a fourth of a token a byte; more as it is needed */
         fail(&e, error_set(err, STATUS_NOMEM, "no memory for the tokens of %zu bytes of text", len));
-    else
+    else {
+        if (len >= CACHE_FROM_BYTES && tokenizer->has_merges)
+            e.cache = mem_calloc(CACHE_WORDS, sizeof *e.cache); /* without memory it is only slower */
         encode_text(&e, flags);
+    }
     if (e.status != STATUS_OK)
         ids->len = before;
     if (ids->data)
@@ -316,6 +357,15 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text
     return tokenizer_encode_with(tokenizer, 0, text, len, ids, err);
 }
 
+/* Whether an added token ends at text[len): what follows one is begun as a text of its own. */
+static bool ends_with_added(const struct tokenizer *t, const char *text, size_t len)
+{
+    for (size_t i = 0; i < t->num_added; i++)
+        if (t->added[i].len <= len && memcmp(text + len - t->added[i].len, t->added[i].text, t->added[i].len) == 0)
+            return true;
+    return false;
+}
+
 size_t tokenizer_cut(const struct tokenizer *tokenizer, unsigned flags, const char *text, size_t len)
 {
     const struct tokenizer *t = tokenizer;
@@ -332,6 +382,8 @@ size_t tokenizer_cut(const struct tokenizer *tokenizer, unsigned flags, const ch
             continue;
         if (t->word_mark.len && at >= t->word_mark.len &&
             memcmp(text + at - t->word_mark.len, t->word_mark.text, t->word_mark.len) == 0)
+            continue;
+        if (flags & TOKENIZER_PARSE_ADDED && ends_with_added(t, text, at))
             continue;
         return at;
     }

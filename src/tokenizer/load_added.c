@@ -57,7 +57,9 @@ static enum status check_id(const struct added_token *token, const json_t *vocab
 static bool reaches_over(const struct tokenizer *t, const struct added_token *token, const char *pattern, size_t len)
 {
     size_t n;
-    for (size_t i = 1; i < len; i++) {
+    for (size_t i = token->single_word ? 0 : 1; i < len; i++) { /* whether it stands alone is seen from what is before */
+        if (pattern[i] == ' ' && i == 0)
+            return true;
         if (pattern[i] == ' ' && !(unicode_previous(&t->unicode, pattern, i, &n) & UNICODE_SPACE))
             return true;
         for (size_t j = 0; j < t->num_pre + t->num_normal; j++) {
@@ -66,6 +68,12 @@ static bool reaches_over(const struct tokenizer *t, const struct added_token *to
                 return true;
         }
     }
+    /* Composed or not, such a token is not seen from the text before the cut; what follows it may be begun anew. */
+    for (size_t j = 0; j < t->num_normal; j++)
+        if (token->normalized && t->normal[j].kind == NORMAL_NFC)
+            for (size_t k = 0; k < t->num_pre; k++)
+                if (t->pre[k].kind != PRE_SPLIT)
+                    return true;
     return token->rstrip;
 }
 

@@ -212,9 +212,11 @@ static void use_as_mark(struct mark *mark, const char *text)
     }
 }
 
-/* Whether words may be cut where the mark follows something else: no merge reaches over such a place. */
-static bool may_cut_before(const struct tokenizer *t, const struct mark *mark)
+/* Whether words may be cut where the mark follows something else: no merge reaches over such a place.  *each: where it
+ * follows itself, too. */
+static bool may_cut_before(const struct tokenizer *t, const struct mark *mark, bool *each)
 {
+    *each = true;
     if (t->ignore_merges)
         return false;
     for (size_t i = 0; i <= t->merges.mask; i++) {
@@ -227,6 +229,8 @@ static bool may_cut_before(const struct tokenizer *t, const struct mark *mark)
                           memcmp(left->text + left->len - mark->len, mark->text, mark->len) == 0;
         if (begins && !ends)
             return false;
+        if (begins)
+            *each = false;
     }
     return true;
 }
@@ -342,7 +346,7 @@ enum status load_model(struct tokenizer *t, const json_t *file, const char *wher
         if (t->normal[i].kind == NORMAL_REPLACE && strcmp(t->normal[i].from, " ") == 0)
             use_as_mark(&t->word_mark, t->normal[i].to);
     if (t->word_mark.len &&
-        (id_in(vocab, t->word_mark.text, t->word_mark.len) < 0 || !may_cut_before(t, &t->word_mark)))
+        (id_in(vocab, t->word_mark.text, t->word_mark.len) < 0 || !may_cut_before(t, &t->word_mark, &t->each_mark)))
         t->word_mark.len = 0;
     return find_words(t, err);
 }

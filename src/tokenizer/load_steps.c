@@ -354,15 +354,9 @@ static enum status one_decoder(struct tokenizer *t, const json_t *step, const ch
 
 enum status load_steps(struct tokenizer *t, const json_t *file, const char *where, struct error *err)
 {
-    static const char *const absent[] = {"truncation", "padding"};
     const json_t *model = json_object_get(file, "model");
     if (json_object_get(model, "type") && strcmp(json_type_of(model, NULL), "BPE") != 0) /* old files leave it out */
         return refuse(where, "model", json_type_of(model, NULL), err);
-    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
-        const json_t *value = json_object_get(file, absent[i]);
-        if (value && !json_is_null(value))
-            return refuse(where, absent[i], "set", err);
-    }
     enum status st = each_step(t, json_object_get(file, "normalizer"), "normalizers", "normalizer", 0, one_normal, where, err);
     if (st == STATUS_OK)
         st = each_step(t, json_object_get(file, "pre_tokenizer"), "pretokenizers", "pre_tokenizer", 0, one_pre, where, err);

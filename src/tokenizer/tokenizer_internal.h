@@ -72,6 +72,7 @@ struct tokenizer {
     bool byte_fallback, fuse_unknown, ignore_merges;
     bool has_merges;
     struct mark word_mark; /* words may be cut before it where something else stands before; len 0: not */
+    bool each_mark;        /* and before every one of them */
     int32_t unknown;       /* -1: none */
     int32_t byte_ids[NUM_BYTES]; /* byte_level: of the byte; byte_fallback: of <0xNN>; -1: none */
     struct merges merges;

@@ -179,8 +179,6 @@ static const struct {
     {true, "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}]}}", STATUS_FORMAT, "no ids for \"<s>\""},
     {true, "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"A\"}}]}}", STATUS_CONFIG, "than one text A"},
     {true, "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"<s>\":{\"ids\":[999]}}}}", STATUS_FORMAT, "the token 999"},
-    {true, "{\"truncation\":{\"max_length\":5}}", STATUS_CONFIG, "truncation"},
-    {true, "{\"padding\":{}}", STATUS_CONFIG, "padding"},
     {true, "{\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}}", STATUS_CONFIG, "its pre_tokenizer is BertPreTokenizer"},
     {true, "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}}", STATUS_FORMAT, "\"ab\", which is not one character"},
     {true, "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}}", STATUS_FORMAT, "always, first or never"},
