@@ -18,8 +18,9 @@
 static const struct option_usage usage = {
     .command = "bench tokenizer",
     .synopsis = "cllm bench tokenizer --data FILE [options]",
-    .summary = "MB/s of encoding a text that lies in memory, for each number of threads, median of --repeat; and of training, "
-               "counting and merging, on one. Without --tokenizer it encodes with the one it has trained.",
+    .summary =
+        "MB/s of encoding a text that lies in memory, for each number of threads, median of --repeat; and of training, "
+        "counting and merging, on one. Without --tokenizer it encodes with the one it has trained.",
     .examples = "  cllm bench tokenizer --data text.txt\n"
                 "  cllm bench tokenizer --data text.txt --tokenizer tokenizer.json --threads 1,2,8 --peer peer.txt\n",
     .notes = "--peer FILE holds figures of another encoder, a line each: its name and its MB/s on one thread; they are "
@@ -55,8 +56,7 @@ static enum status cut_pieces(struct pieces *p, size_t len, struct error *err)
 {
     for (size_t at = 0; at < len;) {
         if (p->n == MAX_PIECES)
-            return error_set(err, STATUS_CONFIG, "a text of %zu bytes, more than %d pieces", len,
-                             (int)MAX_PIECES);
+            return error_set(err, STATUS_CONFIG, "a text of %zu bytes, more than %d pieces", len, (int)MAX_PIECES);
         size_t n = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
         const size_t cut = n < len - at ? tokenizer_cut(p->tokenizer, 0, p->text + at, n) : n;
         at += cut ? cut : len - at;
@@ -107,7 +107,8 @@ static enum status print_peers(const char *path, double ours, struct error *err)
     return status;
 }
 
-static enum status train_on(const char *text, size_t len, uint64_t vocab_size, struct tokenizer **made, struct error *err)
+static enum status train_on(const char *text, size_t len, uint64_t vocab_size, struct tokenizer **made,
+                            struct error *err)
 {
     static const char *const end_of_text = "<|endoftext|>";
     struct tokenizer *blank = tokenizer_blank("gpt2", &end_of_text, 1, err);

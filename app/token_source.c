@@ -35,8 +35,8 @@ struct token_source {
     struct job jobs[BATCH_JOBS];
     size_t batch, num_jobs, at; /* most of a batch; those read; the next to give out */
     uint64_t next_number;
-    struct buffer rest;         /* text of the present document behind the last cut */
-    bool within;                /* the present document was cut before */
+    struct buffer rest; /* text of the present document behind the last cut */
+    bool within;        /* the present document was cut before */
     bool any_document, ended;
     uint64_t from;
 };
@@ -176,7 +176,8 @@ static enum status encode_job(const struct token_source *source, struct job *job
         if (st != STATUS_OK)
             return error_prefix(&job->err, "%s", s->file);
     }
-    return job->ids.failed || job->starts.failed ? error_set(&job->err, STATUS_NOMEM, "no memory for tokens") : STATUS_OK;
+    return job->ids.failed || job->starts.failed ? error_set(&job->err, STATUS_NOMEM, "no memory for tokens")
+                                                 : STATUS_OK;
 }
 
 static enum status encode_jobs(size_t begin, size_t end, void *arg)
@@ -253,7 +254,8 @@ static enum status each_job(size_t begin, size_t end, void *arg)
 }
 
 enum status text_pieces_each(const char *data, const struct tokenizer *tokenizer, struct pool *pool,
-                             enum status (*work)(const struct text_piece *pieces, size_t n, void *arg, struct error *err),
+                             enum status (*work)(const struct text_piece *pieces, size_t n, void *arg,
+                                                 struct error *err),
                              void *arg, bool (*tick)(void *arg, uint64_t done, uint64_t total), struct error *err)
 {
     static const struct parallel_options one_by_one = {.max_chunk = 1};
@@ -270,7 +272,8 @@ enum status text_pieces_each(const char *data, const struct tokenizer *tokenizer
             if (st != STATUS_OK)
                 *err = each.source->jobs[i].err;
         }
-        if (st == STATUS_OK && tick && !tick(arg, token_source_bytes_read(each.source), token_source_bytes_total(each.source)))
+        if (st == STATUS_OK && tick &&
+            !tick(arg, token_source_bytes_read(each.source), token_source_bytes_total(each.source)))
             st = error_set(err, STATUS_CANCELLED, "interrupted while reading %s", data);
     }
     token_source_close(each.source);

@@ -30,11 +30,11 @@ void token_source_close(struct token_source *source); /* NULL is fine */
 
 /* The tokens of one job. */
 struct token_chunk {
-    const int32_t *ids;    /* [n], borrowed until the next call */
+    const int32_t *ids; /* [n], borrowed until the next call */
     size_t n, text_bytes;
-    const size_t *starts;  /* [num_starts]: where in ids documents begin (behind the token that parts them) */
+    const size_t *starts; /* [num_starts]: where in ids documents begin (behind the token that parts them) */
     size_t num_starts;
-    uint64_t number;       /* of the job */
+    uint64_t number; /* of the job */
 };
 
 /* The next chunk, which may be empty; *more is false at the end.  Jobs before `from` are read but not encoded: their
@@ -57,7 +57,8 @@ struct text_piece {
 /* Has work(piece, arg) called for all pieces of `data`, many at a time, in no order; the first failure in the order of
  * the text is returned.  `tick`, which may be NULL, is told of progress between batches and gives up with false. */
 enum status text_pieces_each(const char *data, const struct tokenizer *tokenizer, struct pool *pool,
-                             enum status (*work)(const struct text_piece *pieces, size_t n, void *arg, struct error *err),
+                             enum status (*work)(const struct text_piece *pieces, size_t n, void *arg,
+                                                 struct error *err),
                              void *arg, bool (*tick)(void *arg, uint64_t done, uint64_t total), struct error *err);
 
 #endif

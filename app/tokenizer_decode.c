@@ -21,8 +21,8 @@ static const struct option_usage usage = {
 
 enum { MAX_PATHS = 64, BLOCK = 4096 };
 
-static enum status put_block(const struct tokenizer *tokenizer, struct text_stream *stream, const int32_t *ids, size_t n,
-                             struct buffer *text, struct error *err)
+static enum status put_block(const struct tokenizer *tokenizer, struct text_stream *stream, const int32_t *ids,
+                             size_t n, struct buffer *text, struct error *err)
 {
     buffer_clear(text);
     for (size_t i = 0; i < n; i++) {
@@ -60,7 +60,8 @@ static enum status put_ids(const struct tokenizer *tokenizer, struct text_stream
         errno = 0;
         const long value = strtol(at, &end, 10);
         if (end == at || errno || value < 0 || value > INT32_MAX)
-            return error_set(err, STATUS_CONFIG, "--ids \"%.100s\": numbers with spaces or commas between are wanted", list);
+            return error_set(err, STATUS_CONFIG, "--ids \"%.100s\": numbers with spaces or commas between are wanted",
+                             list);
         const int32_t id = (int32_t)value;
         const enum status status = put_block(tokenizer, stream, &id, 1, text, err);
         if (status != STATUS_OK)

@@ -26,8 +26,10 @@ static const struct option_usage usage = {
     .command = "tokenizer encode",
     .synopsis = "cllm tokenizer encode --tokenizer PATH --data PATH --out DIR [options]\n"
                 "       cllm tokenizer encode --tokenizer PATH --text TEXT [--as-reference]",
-    .summary = "Turns text into token shards that `cllm train --data DIR` takes, with all cores; the shards do not depend on how "
-               "many. Killed and started again it goes on behind the last whole shard. With --text it prints the ids of one text.",
+    .summary = "Turns text into token shards that `cllm train --data DIR` takes, with all cores; the shards do not "
+               "depend on how "
+               "many. Killed and started again it goes on behind the last whole shard. With --text it prints the ids "
+               "of one text.",
     .examples = "  cllm tokenizer encode --tokenizer tokenizer.json --data texts --out shards\n"
                 "  cllm tokenizer encode --tokenizer tokenizer.json --text \"Hello world\"\n",
 };
@@ -51,12 +53,12 @@ struct work {
 static enum status write_manifest(const struct work *w, struct error *err)
 {
     struct buffer path = {0}, text = {0};
-    json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "data", w->data, "data_bytes",
-                               (json_int_t)w->data_bytes, "tokenizer_crc32", (json_int_t)tokenizer_crc32(w->tokenizer),
-                               "vocab_size", (json_int_t)tokenizer_vocab_size(w->tokenizer), "shard_tokens",
-                               (json_int_t)w->shard_tokens, "shards", (json_int_t)w->shards, "jobs", (json_int_t)w->jobs,
-                               "skip", (json_int_t)w->skip, "tokens", (json_int_t)w->tokens, "documents",
-                               (json_int_t)w->documents, "complete", (int)w->complete);
+    json_t *object =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "data", w->data, "data_bytes",
+                  (json_int_t)w->data_bytes, "tokenizer_crc32", (json_int_t)tokenizer_crc32(w->tokenizer), "vocab_size",
+                  (json_int_t)tokenizer_vocab_size(w->tokenizer), "shard_tokens", (json_int_t)w->shard_tokens, "shards",
+                  (json_int_t)w->shards, "jobs", (json_int_t)w->jobs, "skip", (json_int_t)w->skip, "tokens",
+                  (json_int_t)w->tokens, "documents", (json_int_t)w->documents, "complete", (int)w->complete);
     enum status status = json_write(object, true, &text, err);
     path_join(&path, w->out, MANIFEST);
     if (status == STATUS_OK && path.failed)
@@ -80,8 +82,9 @@ static enum status read_manifest(struct work *w, const char *path, struct error 
     struct {
         const char *name;
         uint64_t *value;
-    } numbers[] = {{"tokenizer_crc32", &crc}, {"shard_tokens", &shard_tokens}, {"data_bytes", &bytes},
-                   {"shards", &w->shards},    {"jobs", &w->jobs},              {"skip", &w->skip},
+    } numbers[] = {{"tokenizer_crc32", &crc}, {"shard_tokens", &shard_tokens},
+                   {"data_bytes", &bytes},    {"shards", &w->shards},
+                   {"jobs", &w->jobs},        {"skip", &w->skip},
                    {"tokens", &w->tokens},    {"documents", &w->documents}};
     enum status status = json_get_text(object, "data", true, &data, path, err);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == STATUS_OK; i++)
@@ -89,13 +92,15 @@ static enum status read_manifest(struct work *w, const char *path, struct error 
     if (status == STATUS_OK)
         status = json_get_bool(object, "complete", true, &w->complete, path, err);
     if (status == STATUS_OK && w->complete)
-        status = error_set(err, STATUS_CONFIG, "%s is complete already: %" PRIu64 " tokens; another --out, or remove it", w->out,
-                           w->tokens);
+        status =
+            error_set(err, STATUS_CONFIG, "%s is complete already: %" PRIu64 " tokens; another --out, or remove it",
+                      w->out, w->tokens);
     else if (status == STATUS_OK && crc != tokenizer_crc32(w->tokenizer))
         status = error_set(err, STATUS_CONFIG, "%s was begun with another tokenizer", w->out);
     else if (status == STATUS_OK && (strcmp(data, w->data) != 0 || bytes != w->data_bytes))
-        status = error_set(err, STATUS_CONFIG, "%s was begun with other data: %s of %" PRIu64 " bytes, now %s of %" PRIu64, w->out,
-                           data, bytes, w->data, w->data_bytes);
+        status =
+            error_set(err, STATUS_CONFIG, "%s was begun with other data: %s of %" PRIu64 " bytes, now %s of %" PRIu64,
+                      w->out, data, bytes, w->data, w->data_bytes);
     else if (status == STATUS_OK && shard_tokens != w->shard_tokens)
         status = error_set(err, STATUS_CONFIG, "%s was begun with --shard-tokens %" PRIu64, w->out, shard_tokens);
     json_decref(object);
@@ -123,7 +128,8 @@ static enum status begin(struct work *w, struct error *err)
     else if (file_exists(path.data))
         status = read_manifest(w, path.data, err);
     else if (file_exists(w->out))
-        status = error_set(err, STATUS_CONFIG, "--out %s exists, and is no encoding begun earlier (it has no %s)", w->out, MANIFEST);
+        status = error_set(err, STATUS_CONFIG, "--out %s exists, and is no encoding begun earlier (it has no %s)",
+                           w->out, MANIFEST);
     else {
         status = file_make_directory(w->out, err);
         if (status == STATUS_OK)
@@ -185,7 +191,8 @@ static enum status take(struct work *w, const struct token_chunk *chunk, struct 
     size_t at = chunk->number == w->jobs ? (size_t)w->skip : 0, next = 0;
     enum status status = STATUS_OK;
     if (at > chunk->n)
-        return error_set(err, STATUS_CONFIG, "%s: what it says of the data is not so; remove it and begin anew", w->out);
+        return error_set(err, STATUS_CONFIG, "%s: what it says of the data is not so; remove it and begin anew",
+                         w->out);
     while (at < chunk->n && status == STATUS_OK) {
         if (w->in_shard == w->shard_tokens) {
             status = close_shard(w, chunk->number, at, err);
@@ -234,8 +241,8 @@ static enum status encode_corpus(struct work *w, int threads, struct status_line
             struct human a, b;
             char text[160];
             drawn = clock_now_ns();
-            snprintf(text, sizeof text, "encoding: %s of %s, %" PRIu64 " tokens", human_bytes(&a, token_source_bytes_read(source)),
-                     human_bytes(&b, w->data_bytes), w->tokens);
+            snprintf(text, sizeof text, "encoding: %s of %s, %" PRIu64 " tokens",
+                     human_bytes(&a, token_source_bytes_read(source)), human_bytes(&b, w->data_bytes), w->tokens);
             status_line_draw(line, text);
         }
     }
@@ -303,8 +310,8 @@ int tokenizer_command_encode(int argc, char **argv)
     else if (status == STATUS_OK) {
         status = encode_corpus(&w, threads, &line, &err);
         if (status == STATUS_OK && !quiet)
-            printf("%s: %" PRIu64 " tokens of %" PRIu64 " documents in %" PRIu64 " shards, in %.2f s\n", w.out, w.tokens,
-                   w.documents, w.shards, 1e-9 * (double)(clock_now_ns() - start));
+            printf("%s: %" PRIu64 " tokens of %" PRIu64 " documents in %" PRIu64 " shards, in %.2f s\n", w.out,
+                   w.tokens, w.documents, w.shards, 1e-9 * (double)(clock_now_ns() - start));
     }
     tokenizer_free(tokenizer);
     return status == STATUS_OK ? EXIT_CODE_OK : command_failed(usage.command, &err);

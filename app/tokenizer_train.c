@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/human.h"
-#include "runtime/sphere.h"
 #include "runtime/gate.h"
+#include "runtime/sphere.h"
 #include "tokenizer/train.h"
 
 #include <stdio.h>
@@ -19,10 +19,12 @@
 static const struct option_usage usage = {
     .command = "tokenizer train",
     .synopsis = "cllm tokenizer train --vocab-size N --data PATH --out FILE [options]",
-    .summary = "Makes a byte-level BPE tokenizer of N tokens from text and writes it as tokenizer.json. The result depends on the "
+    .summary = "Makes a byte-level BPE tokenizer of N tokens from text and writes it as tokenizer.json. The result "
+               "depends on the "
                "text alone, not on threads, and is that of Hugging Face's BpeTrainer.",
-    .examples = "  cllm tokenizer train --vocab-size 32000 --data texts --out tokenizer.json\n"
-                "  cllm tokenizer train --vocab-size 50257 --data book.txt.gz --family llama3 --out my/tokenizer.json\n",
+    .examples =
+        "  cllm tokenizer train --vocab-size 32000 --data texts --out tokenizer.json\n"
+        "  cllm tokenizer train --vocab-size 50257 --data book.txt.gz --family llama3 --out my/tokenizer.json\n",
 };
 
 struct count_job {
@@ -55,8 +57,8 @@ static bool tick(void *arg, uint64_t done, uint64_t total)
     struct count_job *job = arg;
     struct human a, b;
     char text[128];
-    snprintf(text, sizeof text, "counting words: %3.0f%%  %s of %s", total ? 100.0 * (double)done / (double)total : 100.0,
-             human_bytes(&a, done), human_bytes(&b, total));
+    snprintf(text, sizeof text, "counting words: %3.0f%%  %s of %s",
+             total ? 100.0 * (double)done / (double)total : 100.0, human_bytes(&a, done), human_bytes(&b, total));
     status_line_draw(&job->line, text);
     return true;
 }
@@ -83,13 +85,17 @@ int tokenizer_command_train(int argc, char **argv)
     int threads = 0;
     bool quiet = false;
     struct option_def options[] = {
-        OPT_U64("vocab-size", &vocab_size, 257, INT32_MAX / 2, "tokens in all: special ones, the 256 bytes, and what is learnt"),
+        OPT_U64("vocab-size", &vocab_size, 257, INT32_MAX / 2,
+                "tokens in all: special ones, the 256 bytes, and what is learnt"),
         OPT_TEXT("data", "PATH", &data, "a text file, .gz, .jsonl, or a directory of those"),
         OPT_TEXT("out", "FILE", &out, "the tokenizer.json to write"),
-        OPT_CHOICE("family", &family, families, "how text is cut into words: gpt2 (the default), llama3, qwen2 or smollm"),
+        OPT_CHOICE("family", &family, families,
+                   "how text is cut into words: gpt2 (the default), llama3, qwen2 or smollm"),
         OPT_TEXT("special", "TOKEN", &special, "the token that ends a text (<|endoftext|>)"),
-        OPT_U64("min-frequency", &min_frequency, 0, OPTION_WHOLE_MAX, "a pair must occur so often to become a token (1)"),
-        OPT_INT("threads", &threads, 0, SPHERES_MAX, "threads for counting words; 0 = as many as there are cores to use (0)"),
+        OPT_U64("min-frequency", &min_frequency, 0, OPTION_WHOLE_MAX,
+                "a pair must occur so often to become a token (1)"),
+        OPT_INT("threads", &threads, 0, SPHERES_MAX,
+                "threads for counting words; 0 = as many as there are cores to use (0)"),
         OPT_FLAG("quiet", &quiet, "say nothing but errors"),
         OPT_END,
     };
@@ -110,7 +116,8 @@ int tokenizer_command_train(int argc, char **argv)
     uint64_t counted = begin;
     enum status status = STATUS_OK;
     if (file_is_directory(out))
-        status = error_set(&err, STATUS_CONFIG, "--out %s is a directory; give the name of a file, as %s/tokenizer.json", out, out);
+        status = error_set(&err, STATUS_CONFIG,
+                           "--out %s is a directory; give the name of a file, as %s/tokenizer.json", out, out);
     else if (!(blank = tokenizer_blank(family, &special, 1, &err)))
         status = err.status;
     else {

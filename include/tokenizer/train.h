@@ -19,7 +19,8 @@
 /* `family` is "gpt2", "llama3", "qwen2" or "smollm": how text is cut into words, and that qwen2 composes it (NFC).
  * `special` are num_special tokens, which get the first ids in this order; the bytes follow.  STATUS_CONFIG: another
  * family, or a special token that is empty, a byte's, or there twice. */
-struct tokenizer *tokenizer_blank(const char *family, const char *const *special, size_t num_special, struct error *err);
+struct tokenizer *tokenizer_blank(const char *family, const char *const *special, size_t num_special,
+                                  struct error *err);
 
 struct word_counts;
 struct word_counts *word_counts_new(struct error *err); /* STATUS_NOMEM */

@@ -28,9 +28,8 @@ static bool add_node(struct added_trie *trie, unsigned char byte)
 {
     if (trie->count == trie->capacity) {
         size_t capacity = trie->capacity ? 2 * trie->capacity : 64, bytes;
-        struct added_node *more = capacity <= UINT32_MAX && size_mul(capacity, sizeof *more, &bytes)
-                                      ? mem_realloc(trie->nodes, bytes)
-                                      : NULL;
+        struct added_node *more =
+            capacity <= UINT32_MAX && size_mul(capacity, sizeof *more, &bytes) ? mem_realloc(trie->nodes, bytes) : NULL;
         if (!more)
             return false;
         trie->nodes = more;

@@ -45,7 +45,8 @@ struct tokenizer *tokenizer_blank(const char *family, const char *const *special
     bool known;
     json_t *pre = pre_tokenizer(family, &known);
     if (!known) {
-        error_set(err, STATUS_CONFIG, "\"%.100s\" is no family of tokenizers; one of gpt2, llama3, qwen2, smollm", family);
+        error_set(err, STATUS_CONFIG, "\"%.100s\" is no family of tokenizers; one of gpt2, llama3, qwen2, smollm",
+                  family);
         return NULL;
     }
     json_t *vocab = json_object(), *added = json_array();
@@ -55,15 +56,17 @@ struct tokenizer *tokenizer_blank(const char *family, const char *const *special
         uint32_t c;
         const size_t len = strlen(special[i]);
         if (len == 0 || utf8_decode(special[i], len, &c) == (int)len || json_object_get(vocab, special[i])) {
-            error_set(err, STATUS_CONFIG, "\"%.100s\" as a special token; it should have two characters or more, and be "
-                      "there once", special[i]);
+            error_set(err, STATUS_CONFIG,
+                      "\"%.100s\" as a special token; it should have two characters or more, and be "
+                      "there once",
+                      special[i]);
             refused = true;
             break;
         }
         ok = json_object_set_new(vocab, special[i], json_integer(id)) == 0 &&
-             json_array_append_new(added, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", special[i],
-                                                    "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special",
-                                                    1)) == 0;
+             json_array_append_new(added, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content",
+                                                    special[i], "single_word", 0, "lstrip", 0, "rstrip", 0,
+                                                    "normalized", 0, "special", 1)) == 0;
     }
     /* In order of their characters, as the reference has its alphabet. */
     for (uint32_t c = 0; c < 2 * NUM_BYTES && ok; c++)
@@ -73,13 +76,13 @@ struct tokenizer *tokenizer_blank(const char *family, const char *const *special
                 utf8_encode(c, text);
                 ok = json_object_set_new(vocab, text, json_integer(id++)) == 0;
             }
-    json_t *file = json_pack(
-        "{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:[]}}", "version",
-        "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
-        strcmp(family, "qwen2") == 0 ? json_pack("{s:s}", "type", "NFC") : json_null(), "pre_tokenizer", pre,
-        "post_processor", "decoder", byte_level(true), "model", "type", "BPE", "dropout", "unk_token",
-        "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0, "vocab",
-        vocab, "merges");
+    json_t *file =
+        json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:[]}}",
+                  "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
+                  strcmp(family, "qwen2") == 0 ? json_pack("{s:s}", "type", "NFC") : json_null(), "pre_tokenizer", pre,
+                  "post_processor", "decoder", byte_level(true), "model", "type", "BPE", "dropout", "unk_token",
+                  "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges",
+                  0, "vocab", vocab, "merges");
     struct buffer text = {0};
     struct tokenizer *t = NULL;
     if (!refused && json_write(ok ? file : NULL, false, &text, err) == STATUS_OK)

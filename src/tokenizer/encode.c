@@ -26,7 +26,7 @@ struct encoding {
     struct error *err;
     enum status status;
     struct cached_word *cache; /* [CACHE_WORDS], or NULL */
-    word_fn *word; /* not NULL: gets the words, and there are no ids */
+    word_fn *word;             /* not NULL: gets the words, and there are no ids */
     void *arg;
 };
 
@@ -297,8 +297,8 @@ static bool encode_text(struct encoding *e, unsigned flags)
             added_trie_next(&t->as_written, &t->unicode, e->text, e->len, &from, done, flags & TOKENIZER_PARSE_SPECIAL);
         if (!m.token)
             break;
-        if (done < m.begin && !encode_between(e, e->text + done, m.begin - done, flags, done == 0 && !within,
-                                              within && done == 0))
+        if (done < m.begin &&
+            !encode_between(e, e->text + done, m.begin - done, flags, done == 0 && !within, within && done == 0))
             return false;
         if (!put(e, m.token->id))
             return false;
@@ -375,7 +375,8 @@ size_t tokenizer_cut(const struct tokenizer *tokenizer, unsigned flags, const ch
         return utf8_whole_prefix(text, len);
     bool splits = t->word_mark.len > 0; /* whether words end before a space */
     for (size_t i = 0; i < t->num_pre; i++)
-        if ((t->pre[i].kind == PRE_SPLIT && split_regex(t->pre[i].split)) || (t->pre[i].kind == PRE_METASPACE && t->pre[i].cut))
+        if ((t->pre[i].kind == PRE_SPLIT && split_regex(t->pre[i].split)) ||
+            (t->pre[i].kind == PRE_METASPACE && t->pre[i].cut))
             splits = true;
     for (size_t at = splits && len ? len - 1 : 0, n; at > 0; at--) {
         if (text[at] != ' ' || unicode_previous(&t->unicode, text, at, &n) & UNICODE_SPACE)

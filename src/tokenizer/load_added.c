@@ -57,7 +57,8 @@ static enum status check_id(const struct added_token *token, const json_t *vocab
 static bool reaches_over(const struct tokenizer *t, const struct added_token *token, const char *pattern, size_t len)
 {
     size_t n;
-    for (size_t i = token->single_word ? 0 : 1; i < len; i++) { /* whether it stands alone is seen from what is before */
+    for (size_t i = token->single_word ? 0 : 1; i < len;
+         i++) { /* whether it stands alone is seen from what is before */
         if (pattern[i] == ' ' && i == 0)
             return true;
         if (pattern[i] == ' ' && !(unicode_previous(&t->unicode, pattern, i, &n) & UNICODE_SPACE))
@@ -115,7 +116,8 @@ static enum status check_unique(const struct tokenizer *t, const char *where, st
     enum status st = STATUS_OK;
     for (size_t i = 1; i < t->num_added && st == STATUS_OK; i++)
         if (strcmp(sorted[i - 1]->text, sorted[i]->text) == 0)
-            st = error_set(err, STATUS_FORMAT, "%s: the added token \"%.100s\" stands there twice", where, sorted[i]->text);
+            st = error_set(err, STATUS_FORMAT, "%s: the added token \"%.100s\" stands there twice", where,
+                           sorted[i]->text);
     mem_free(sorted);
     return st;
 }
@@ -143,8 +145,12 @@ enum status load_added(struct tokenizer *t, const json_t *file, const char *wher
         if (st != STATUS_OK)
             break;
         struct token_text *text = &t->tokens[token->id];
-        *text = (struct token_text){.text = token->pattern, .len = (uint32_t)token->pattern_len,
-                                    .special = token->special, .plain = true, .is_byte = text->is_byte, .byte = text->byte};
+        *text = (struct token_text){.text = token->pattern,
+                                    .len = (uint32_t)token->pattern_len,
+                                    .special = token->special,
+                                    .plain = true,
+                                    .is_byte = text->is_byte,
+                                    .byte = text->byte};
     }
     if (st == STATUS_OK && count)
         st = check_unique(t, where, err);
@@ -156,7 +162,8 @@ enum status load_added(struct tokenizer *t, const json_t *file, const char *wher
     for (size_t i = 0; i < t->num_before + t->num_after && st == STATUS_OK; i++) {
         const int32_t id = i < t->num_before ? t->before[i] : t->after[i - t->num_before];
         if ((uint32_t)id >= t->vocab_size || !t->tokens[id].text)
-            st = error_set(err, STATUS_FORMAT, "%s: its post_processor puts the token %d, which there is not", where, (int)id);
+            st = error_set(err, STATUS_FORMAT, "%s: its post_processor puts the token %d, which there is not", where,
+                           (int)id);
     }
     return st;
 }

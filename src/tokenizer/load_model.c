@@ -75,10 +75,11 @@ static enum status measure(json_t *vocab, const json_t *file, const char *where,
     *vocab_size = *text_bytes = 0;
     const char *text;
     json_t *value;
-    json_object_foreach(vocab, text, value) {
+    json_object_foreach(vocab, text, value)
+    {
         if (!json_is_integer(value) || json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) >= most)
-            return error_set(err, STATUS_FORMAT, "%s: the id of token \"%.100s\" should be an integer in 0 … %zu", where,
-                             text, most - 1);
+            return error_set(err, STATUS_FORMAT, "%s: the id of token \"%.100s\" should be an integer in 0 … %zu",
+                             where, text, most - 1);
         if ((size_t)json_integer_value(value) >= *vocab_size)
             *vocab_size = (size_t)json_integer_value(value) + 1;
         *text_bytes += strlen(text); /* less than the file has */
@@ -103,7 +104,8 @@ static enum status read_vocab(struct tokenizer *t, json_t *vocab, const char *wh
     const char *text;
     json_t *value;
     byte_of_character(of_character);
-    json_object_foreach(vocab, text, value) {
+    json_object_foreach(vocab, text, value)
+    {
         const size_t len = strlen(text);
         const int32_t id = (int32_t)json_integer_value(value);
         struct token_text *token = &t->tokens[id];
@@ -174,7 +176,8 @@ static enum status read_merges(struct tokenizer *t, const json_t *vocab, const j
         size_t len[2];
         int32_t id[2];
         if (!merge_parts(json_array_get(list, i), part, len)) {
-            st = error_set(err, STATUS_FORMAT, "%s: merge %zu is neither \"left right\" nor [\"left\", \"right\"]", where, i);
+            st = error_set(err, STATUS_FORMAT, "%s: merge %zu is neither \"left right\" nor [\"left\", \"right\"]",
+                           where, i);
             break;
         }
         buffer_clear(&whole);
@@ -193,7 +196,8 @@ static enum status read_merges(struct tokenizer *t, const json_t *vocab, const j
         }
         const int32_t joined = id_in(vocab, whole.data ? whole.data : "", whole.len);
         if (joined < 0)
-            st = error_set(err, STATUS_FORMAT, "%s: merge %zu makes \"%.100s\", which is no token", where, i, whole.data);
+            st = error_set(err, STATUS_FORMAT, "%s: merge %zu makes \"%.100s\", which is no token", where, i,
+                           whole.data);
         else
             merges_add(&t->merges, id[0], id[1], (uint32_t)i, joined);
     }
@@ -225,8 +229,8 @@ static bool may_cut_before(const struct tokenizer *t, const struct mark *mark, b
             continue;
         const struct token_text *left = &t->tokens[slot->left], *right = &t->tokens[slot->right];
         const bool begins = right->len >= mark->len && memcmp(right->text, mark->text, mark->len) == 0;
-        const bool ends = left->len >= mark->len &&
-                          memcmp(left->text + left->len - mark->len, mark->text, mark->len) == 0;
+        const bool ends =
+            left->len >= mark->len && memcmp(left->text + left->len - mark->len, mark->text, mark->len) == 0;
         if (begins && !ends)
             return false;
         if (begins)
@@ -256,8 +260,8 @@ static enum status find_words(struct tokenizer *t, struct error *err)
             uint32_t c;
             if (token->len == 0 || token->plain || !token->text)
                 continue;
-            const bool single = t->byte_level ? token->len == 1
-                                              : utf8_decode(token->text, token->len, &c) == (int)token->len;
+            const bool single =
+                t->byte_level ? token->len == 1 : utf8_decode(token->text, token->len, &c) == (int)token->len;
             if (single != (pass == 0))
                 continue;
             bool itself = single || t->ignore_merges;
@@ -295,8 +299,10 @@ static enum status read_flags(struct tokenizer *t, const json_t *model, const ch
     double dropout = 0;
     enum status st = json_get_double(model, "dropout", false, &dropout, where, err);
     if (st == STATUS_OK && dropout != 0)
-        st = error_set(err, STATUS_CONFIG, "%s: its model has a dropout of %g, which is not done here: text would have "
-                       "other tokens each time", where, dropout);
+        st = error_set(err, STATUS_CONFIG,
+                       "%s: its model has a dropout of %g, which is not done here: text would have "
+                       "other tokens each time",
+                       where, dropout);
     if (st == STATUS_OK)
         st = json_get_bool(model, "fuse_unk", false, &t->fuse_unknown, where, err);
     if (st == STATUS_OK)

@@ -28,8 +28,8 @@ static enum status refuse(const char *where, const char *part, const char *what,
 
 static enum status too_many(const char *where, const char *part, struct error *err)
 {
-    return error_set(err, STATUS_CONFIG, "%s: its %s has more than %d steps, or sequences in sequences in sequences", where,
-                     part, (int)MAX_STEPS);
+    return error_set(err, STATUS_CONFIG, "%s: its %s has more than %d steps, or sequences in sequences in sequences",
+                     where, part, (int)MAX_STEPS);
 }
 
 /* A list of steps, or a single one, each given to `one`. */
@@ -86,7 +86,8 @@ static enum status one_normal(struct tokenizer *t, const json_t *step, const cha
             st = json_get_text(step, "content", true, &to, where, err);
         if (st == STATUS_OK && (strcmp(kind, "Regex") == 0 || !*from)) {
             char what[200];
-            snprintf(what, sizeof what, "Replace with the %s \"%.150s\"", strcmp(kind, "Regex") ? "text" : "regex", from);
+            snprintf(what, sizeof what, "Replace with the %s \"%.150s\"", strcmp(kind, "Regex") ? "text" : "regex",
+                     from);
             return refuse(where, "normalizer", what, err);
         }
     } else
@@ -102,7 +103,8 @@ static enum status one_normal(struct tokenizer *t, const json_t *step, const cha
 }
 
 /* One character that stands in for the space. */
-static enum status read_mark(const char *text, struct mark *mark, const char *part, const char *where, struct error *err)
+static enum status read_mark(const char *text, struct mark *mark, const char *part, const char *where,
+                             struct error *err)
 {
     uint32_t code_point;
     const size_t len = strlen(text);
@@ -129,8 +131,8 @@ static enum status read_scheme(const json_t *step, const char *part, const char 
         *scheme = prefix ? "always" : "never";
     if (strcmp(*scheme, "always") && strcmp(*scheme, "first") && strcmp(*scheme, "never"))
         return error_set(err, STATUS_FORMAT,
-                         "%s: the prepend_scheme of its %s is \"%.100s\"; should be always, first or never", where, part,
-                         *scheme);
+                         "%s: the prepend_scheme of its %s is \"%.100s\"; should be always, first or never", where,
+                         part, *scheme);
     if (!prefix && strcmp(*scheme, "never") != 0)
         return error_set(err, STATUS_FORMAT, "%s: its %s contradicts itself: add_prefix_space false, prepend_scheme %s",
                          where, part, *scheme);
@@ -235,8 +237,10 @@ static enum status template_ids(const json_t *file, const json_t *special, int32
     for (size_t i = 0; i < more; i++) {
         const json_t *id = json_array_get(ids, i);
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-            return error_set(err, STATUS_FORMAT, "%s: the template of its post_processor has an id for \"%.100s\" that is "
-                             "none", where, name);
+            return error_set(err, STATUS_FORMAT,
+                             "%s: the template of its post_processor has an id for \"%.100s\" that is "
+                             "none",
+                             where, name);
         longer[(*n)++] = (int32_t)json_integer_value(id);
     }
     return STATUS_OK;
@@ -279,8 +283,10 @@ static enum status one_post(struct tokenizer *t, const json_t *step, const char 
         else if (name && strcmp(name, "A") == 0 && texts == 0)
             texts = 1;
         else
-            st = refuse(where, "post_processor", "a template in which something else stands than one text A among special "
-                        "tokens", err);
+            st = refuse(where, "post_processor",
+                        "a template in which something else stands than one text A among special "
+                        "tokens",
+                        err);
     }
     if (st == STATUS_OK && texts == 0)
         st = error_set(err, STATUS_FORMAT, "%s: the template of its post_processor has no place for the text", where);
@@ -357,11 +363,14 @@ enum status load_steps(struct tokenizer *t, const json_t *file, const char *wher
     const json_t *model = json_object_get(file, "model");
     if (json_object_get(model, "type") && strcmp(json_type_of(model, NULL), "BPE") != 0) /* old files leave it out */
         return refuse(where, "model", json_type_of(model, NULL), err);
-    enum status st = each_step(t, json_object_get(file, "normalizer"), "normalizers", "normalizer", 0, one_normal, where, err);
+    enum status st =
+        each_step(t, json_object_get(file, "normalizer"), "normalizers", "normalizer", 0, one_normal, where, err);
     if (st == STATUS_OK)
-        st = each_step(t, json_object_get(file, "pre_tokenizer"), "pretokenizers", "pre_tokenizer", 0, one_pre, where, err);
+        st = each_step(t, json_object_get(file, "pre_tokenizer"), "pretokenizers", "pre_tokenizer", 0, one_pre, where,
+                       err);
     if (st == STATUS_OK)
-        st = each_step(t, json_object_get(file, "post_processor"), "processors", "post_processor", 0, one_post, where, err);
+        st = each_step(t, json_object_get(file, "post_processor"), "processors", "post_processor", 0, one_post, where,
+                       err);
     if (st == STATUS_OK)
         st = each_step(t, json_object_get(file, "decoder"), "decoders", "decoder", 0, one_decoder, where, err);
     if (st != STATUS_OK)
@@ -370,7 +379,9 @@ enum status load_steps(struct tokenizer *t, const json_t *file, const char *wher
     if (t->decoder.steps == 0)
         return refuse(where, "decoder", json_type_of(file, "decoder"), err);
     if (bytes != t->byte_level)
-        return refuse(where, "decoder", bytes ? "ByteLevel without a pre_tokenizer ByteLevel"
-                                              : "none of bytes, though its pre_tokenizer is ByteLevel", err);
+        return refuse(where, "decoder",
+                      bytes ? "ByteLevel without a pre_tokenizer ByteLevel"
+                            : "none of bytes, though its pre_tokenizer is ByteLevel",
+                      err);
     return STATUS_OK;
 }

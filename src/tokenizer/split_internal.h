@@ -12,12 +12,12 @@
 #include <stddef.h>
 
 enum split_kind {
-    SPLIT_GPT2,         /* the one ByteLevel means with use_regex */
-    SPLIT_LLAMA3,       /* tiktoken's cl100k, as Llama 3 writes it */
-    SPLIT_QWEN2,        /* the same with single digits */
-    SPLIT_QWEN35,       /* the same with marks taken as letters */
-    SPLIT_DIGIT,        /* Digits with individual_digits */
-    SPLIT_DIGITS,       /* Digits without */
+    SPLIT_GPT2,   /* the one ByteLevel means with use_regex */
+    SPLIT_LLAMA3, /* tiktoken's cl100k, as Llama 3 writes it */
+    SPLIT_QWEN2,  /* the same with single digits */
+    SPLIT_QWEN35, /* the same with marks taken as letters */
+    SPLIT_DIGIT,  /* Digits with individual_digits */
+    SPLIT_DIGITS, /* Digits without */
     SPLIT_UNKNOWN
 };
 

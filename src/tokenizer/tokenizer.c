@@ -163,15 +163,15 @@ static struct tokenizer *plain(const uint32_t *code_points, size_t n, bool with_
     }
     if (with_end_of_text && ok)
         ok = json_array_append_new(added, json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", (int)n, "content",
-                                                    END_OF_TEXT, "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized",
-                                                    0, "special", 1)) == 0;
-    json_t *file = json_pack(
-        "{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:[]}}", "version",
-        "1.0", "truncation", "padding", "added_tokens", added, "normalizer", "pre_tokenizer",
-        code_points ? json_null() : byte_level(), "post_processor", "decoder",
-        code_points ? json_pack("{s:s}", "type", "Fuse") : byte_level(), "model", "type", "BPE", "dropout", "unk_token",
-        "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0,
-        "vocab", vocab, "merges");
+                                                    END_OF_TEXT, "single_word", 0, "lstrip", 0, "rstrip", 0,
+                                                    "normalized", 0, "special", 1)) == 0;
+    json_t *file =
+        json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:[]}}",
+                  "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer", "pre_tokenizer",
+                  code_points ? json_null() : byte_level(), "post_processor", "decoder",
+                  code_points ? json_pack("{s:s}", "type", "Fuse") : byte_level(), "model", "type", "BPE", "dropout",
+                  "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
+                  "ignore_merges", 0, "vocab", vocab, "merges");
     struct buffer text = {0}, none = {0};
     const enum status st = json_write(ok ? file : NULL, true, &text, err);
     json_decref(file);

@@ -48,10 +48,10 @@ struct token_text {
 enum { DECODE_BYTES = 1, DECODE_FALLBACK = 2, DECODE_FUSE = 4 };
 
 struct decoder {
-    unsigned steps;         /* DECODE_… that are in the file */
-    struct mark mark;       /* becomes a space; len 0: none does */
-    bool drop_first_marks;  /* those of the first token become nothing (Metaspace) */
-    unsigned strip_first;   /* so many spaces at the beginning of the text are taken away */
+    unsigned steps;        /* DECODE_… that are in the file */
+    struct mark mark;      /* becomes a space; len 0: none does */
+    bool drop_first_marks; /* those of the first token become nothing (Metaspace) */
+    unsigned strip_first;  /* so many spaces at the beginning of the text are taken away */
 };
 
 struct tokenizer {
@@ -71,9 +71,9 @@ struct tokenizer {
     bool byte_level; /* the texts of tokens are bytes; else UTF-8 */
     bool byte_fallback, fuse_unknown, ignore_merges;
     bool has_merges;
-    struct mark word_mark; /* words may be cut before it where something else stands before; len 0: not */
-    bool each_mark;        /* and before every one of them */
-    int32_t unknown;       /* -1: none */
+    struct mark word_mark;       /* words may be cut before it where something else stands before; len 0: not */
+    bool each_mark;              /* and before every one of them */
+    int32_t unknown;             /* -1: none */
     int32_t byte_ids[NUM_BYTES]; /* byte_level: of the byte; byte_fallback: of <0xNN>; -1: none */
     struct merges merges;
     struct words words; /* words that come to one token */

@@ -28,8 +28,8 @@ struct pair {
 
 struct candidate {
     int64_t count;
-    uint32_t pair;  /* index */
-    uint32_t order; /* when it was made: the last tie-breaker */
+    uint32_t pair;   /* index */
+    uint32_t order;  /* when it was made: the last tie-breaker */
     size_t begin, n; /* its words, in `places` */
 };
 
@@ -63,11 +63,11 @@ struct trainer {
     struct buffer heap;    /* struct candidate */
     uint32_t next_order;
 
-    struct buffer rules;  /* struct rule */
-    char **texts;         /* [num_tokens], bytes; owned */
+    struct buffer rules; /* struct rule */
+    char **texts;        /* [num_tokens], bytes; owned */
     uint32_t *lens;
     size_t num_tokens, vocab_size;
-    struct words known;   /* of texts */
+    struct words known; /* of texts */
 };
 
 static struct candidate *heap_items(const struct trainer *t)

@@ -63,8 +63,7 @@ static bool more_words(struct word_counts *counts)
 {
     const size_t capacity = counts->capacity ? 2 * counts->capacity : 512;
     size_t bytes;
-    struct counted_word *words =
-        size_mul(capacity, sizeof *words, &bytes) ? mem_realloc(counts->words, bytes) : NULL;
+    struct counted_word *words = size_mul(capacity, sizeof *words, &bytes) ? mem_realloc(counts->words, bytes) : NULL;
     if (!words)
         return false;
     counts->words = words;

@@ -16,7 +16,7 @@ struct counted_word {
 struct word_counts {
     struct counted_word *words; /* [num_words] */
     size_t num_words, capacity;
-    uint32_t *slots;            /* index + 1, or 0; [mask + 1] */
+    uint32_t *slots; /* index + 1, or 0; [mask + 1] */
     size_t mask;
     struct buffer texts;
     uint64_t total;

@@ -101,6 +101,7 @@ static bool encode_all_ways(const struct tokenizer *t, unsigned flags, const cha
     if (tokenizer_encode_with(t, flags, text, len, &whole, &err) != STATUS_OK) {
         if (!err.text[0] || whole.len)
             fail("a text refused without a sentence, or with tokens");
+        buffer_release(&whole);
         return false;
     }
     const size_t n = whole.len / sizeof(int32_t), cut = tokenizer_cut(t, flags, text, len);

@@ -53,7 +53,8 @@ static struct buffer encode(const struct tokenizer *t, unsigned flags, const cha
 }
 
 /* The fixture writes id i as the character U+00A0 + i. */
-static void expect_ids(const struct buffer *ids, const json_t *packed, const char *kind, const char *text, const char *how)
+static void expect_ids(const struct buffer *ids, const json_t *packed, const char *kind, const char *text,
+                       const char *how)
 {
     const char *s = json_string_value(packed);
     const size_t len = json_string_length(packed);
@@ -66,8 +67,8 @@ static void expect_ids(const struct buffer *ids, const json_t *packed, const cha
         int32_t id = -1;
         if (n < ids->len / sizeof id)
             memcpy(&id, ids->data + n * sizeof id, sizeof id);
-        ck_assert_msg(id == (int32_t)(c - 0xA0), "%s, %s of \"%s\": token %zu is %d, where %d should be", kind, how, text,
-                      n, (int)id, (int)(c - 0xA0));
+        ck_assert_msg(id == (int32_t)(c - 0xA0), "%s, %s of \"%s\": token %zu is %d, where %d should be", kind, how,
+                      text, n, (int)id, (int)(c - 0xA0));
     }
     ck_assert_msg(ids->len == n * sizeof(int32_t), "%s, %s of \"%s\": %zu tokens, where %zu should be", kind, how, text,
                   ids->len / sizeof(int32_t), n);
@@ -87,7 +88,8 @@ START_TEST(as_the_reference)
         struct buffer ids = encode(t, TOKENIZER_AS_REFERENCE, text, len), back = {0};
         expect_ids(&ids, all, KINDS[_i].name, text, "the encoding");
         ck_assert_int_eq(tokenizer_decode_text(t, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
-                                               false, &back, &err), STATUS_OK);
+                                               false, &back, &err),
+                         STATUS_OK);
         if (json_is_null(decoded))
             decoded = input;
         ck_assert_msg(back.len == json_string_length(decoded) &&
@@ -95,7 +97,8 @@ START_TEST(as_the_reference)
                       "%s: \"%s\" comes back as \"%s\"", KINDS[_i].name, text, back.data);
         buffer_release(&ids);
         ids = encode(t, TOKENIZER_PARSE_ADDED, text, len);
-        expect_ids(&ids, json_is_null(plain) ? all : plain, KINDS[_i].name, text, "the encoding without special tokens");
+        expect_ids(&ids, json_is_null(plain) ? all : plain, KINDS[_i].name, text,
+                   "the encoding without special tokens");
         buffer_release(&ids);
         buffer_release(&back);
     }
@@ -108,14 +111,48 @@ END_TEST
 /* Random text of what matters to splitting, with some bytes that are no UTF-8. */
 static size_t random_text(uint64_t number, char *out, size_t most)
 {
-    static const char *const parts[] = {" ",  "  ", "\n", "\r\n", "\t", "a",  "the", "S", "'s", "'", "LL", "é",   "́",  "12",
-                                        "٣", "語", "😀",  "▁",    ".",  "!!", "\xC2\xA0", "ſ", "\xff", "\xE2\x82", "\xC3", "\x80",
-                                        "lone", "<tool>", "<|endoftext|>", "</s>", "[MASK]", "nas\u0302tok", "\xE3\x80\x80", "x", "<0x41>", "\x01"};
+    static const char *const parts[] = {" ",
+                                        "  ",
+                                        "\n",
+                                        "\r\n",
+                                        "\t",
+                                        "a",
+                                        "the",
+                                        "S",
+                                        "'s",
+                                        "'",
+                                        "LL",
+                                        "é",
+                                        "́",
+                                        "12",
+                                        "٣",
+                                        "語",
+                                        "😀",
+                                        "▁",
+                                        ".",
+                                        "!!",
+                                        "\xC2\xA0",
+                                        "ſ",
+                                        "\xff",
+                                        "\xE2\x82",
+                                        "\xC3",
+                                        "\x80",
+                                        "lone",
+                                        "<tool>",
+                                        "<|endoftext|>",
+                                        "</s>",
+                                        "[MASK]",
+                                        "nas\u0302tok",
+                                        "\xE3\x80\x80",
+                                        "x",
+                                        "<0x41>",
+                                        "\x01"};
     size_t len = 0;
     const struct rng_block first = philox4x32(rng_key(3, RNG_TEST, number, 0), 0, 0);
     const uint32_t count = first.word[0] % 40;
     for (uint32_t i = 1; i <= count; i++) {
-        const char *part = parts[philox4x32(rng_key(3, RNG_TEST, number, 0), 0, i).word[1] % (sizeof parts / sizeof *parts)];
+        const char *part =
+            parts[philox4x32(rng_key(3, RNG_TEST, number, 0), 0, i).word[1] % (sizeof parts / sizeof *parts)];
         const size_t n = strlen(part);
         if (len + n > most)
             break;
@@ -139,8 +176,8 @@ static void expect_properties(struct tokenizer *t, const char *name, bool exact)
         ck_assert_uint_le(cut, len);
         if (cut) {
             struct buffer pieces = encode(t, flags, text, cut);
-            ck_assert_int_eq(tokenizer_encode_with(t, flags | TOKENIZER_CONTINUES, text + cut, len - cut, &pieces, &err),
-                             STATUS_OK);
+            ck_assert_int_eq(
+                tokenizer_encode_with(t, flags | TOKENIZER_CONTINUES, text + cut, len - cut, &pieces, &err), STATUS_OK);
             if (pieces.len != ids.len || memcmp(pieces.data, ids.data, ids.len) != 0)
                 ck_abort_msg("%s: \"%.*s\" cut at %zu has other tokens", name, (int)len, text, cut);
             buffer_release(&pieces);
@@ -153,7 +190,8 @@ static void expect_properties(struct tokenizer *t, const char *name, bool exact)
         ck_assert_int_eq(tokenizer_decode_text(t, list, n, false, &whole, &err), STATUS_OK);
         for (size_t i = 0; i < n; i++) {
             ck_assert_int_eq(text_stream_push(&stream, t, list[i], &streamed, &err), STATUS_OK);
-            buffer_append(&streamed, stream.held, stream.num_held); /* all so far: what is held is what is not whole of it */
+            buffer_append(&streamed, stream.held,
+                          stream.num_held); /* all so far: what is held is what is not whole of it */
             const size_t given = streamed.len - stream.num_held;
             ck_assert_uint_eq(streamed.len ? utf8_whole_prefix(streamed.data, streamed.len) : 0, given);
             streamed.len = given;
@@ -230,13 +268,16 @@ START_TEST(long_words)
     ck_assert_ptr_nonnull(text);
     for (int what = 0; what < 3; what++) {
         for (size_t i = 0; i < LEN; i++)
-            text[i] = what == 0 ? 'a' : what == 1 ? "thereandwing"[philox4x32(rng_key(5, RNG_TEST, 0, 0), 0, i).word[0] % 12] : ' ';
+            text[i] = what == 0   ? 'a'
+                      : what == 1 ? "thereandwing"[philox4x32(rng_key(5, RNG_TEST, 0, 0), 0, i).word[0] % 12]
+                                  : ' ';
         const uint64_t begin = clock_now_ns();
         struct buffer ids = encode(t, 0, text, LEN), back = {0};
         const double seconds = 1e-9 * (double)(clock_now_ns() - begin);
         ck_assert_msg(seconds < 20, "%s: %.1f s for a megabyte", KINDS[_i].name, seconds);
         ck_assert_int_eq(tokenizer_decode_text(t, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
-                                               false, &back, &err), STATUS_OK);
+                                               false, &back, &err),
+                         STATUS_OK);
         if (what < 2) {
             const size_t prefix = strcmp(KINDS[_i].name, "gpt2-prefix") == 0;
             ck_assert_uint_eq(back.len, LEN + prefix);
@@ -254,8 +295,9 @@ END_TEST
 START_TEST(files_are_kept)
 {
     struct buffer json = {0}, out = {0};
-    static const char config[] = "{\"bos_token\": {\"content\": \"<|begin_of_text|>\", \"x\": 1},\n   \"eos_token\": \"<|endoftext|>\", "
-                                 "\"chat_template\": \"{{ x }}\"}";
+    static const char config[] =
+        "{\"bos_token\": {\"content\": \"<|begin_of_text|>\", \"x\": 1},\n   \"eos_token\": \"<|endoftext|>\", "
+        "\"chat_template\": \"{{ x }}\"}";
     ck_assert_int_eq(file_read(FIXTURES "llama3.json", 1 << 24, &json, &err), STATUS_OK);
     scratch_file("tokenizer.json", json.data, json.len);
     scratch_text("tokenizer_config.json", config);
@@ -283,7 +325,8 @@ END_TEST
 START_TEST(unknown_characters)
 {
     static const char file[] =
-        "{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"▁\":3},\"merges\":[\"a b\"]},\"decoder\":{\"type\":\"Fuse\"},"
+        "{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"▁\":3},\"merges\":[\"a "
+        "b\"]},\"decoder\":{\"type\":\"Fuse\"},"
         "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"▁\"}}";
     struct tokenizer *t = tokenizer_from_text(file, sizeof file - 1, "here", &err);
     ck_assert_msg(t != NULL, "%s", err.text);

@@ -33,8 +33,9 @@ START_TEST(properties)
         const bool space = (c >= 9 && c <= 13) || c == 0x85 || category == UTF8PROC_CATEGORY_ZS ||
                            category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
         const bool word = letter || mark || category == UTF8PROC_CATEGORY_ND || c == '_';
-        if (!!(flags & UNICODE_LETTER) != letter || !!(flags & UNICODE_MARK) != mark || !!(flags & UNICODE_NUMBER) != number ||
-            !!(flags & UNICODE_SPACE) != space || (word && !(flags & UNICODE_WORD)))
+        if (!!(flags & UNICODE_LETTER) != letter || !!(flags & UNICODE_MARK) != mark ||
+            !!(flags & UNICODE_NUMBER) != number || !!(flags & UNICODE_SPACE) != space ||
+            (word && !(flags & UNICODE_WORD)))
             ck_abort_msg("U+%04X has the flags %u, and the category %s", c, flags,
                          utf8proc_category_string((utf8proc_int32_t)c));
     }
@@ -67,7 +68,8 @@ static bool is_common(uint32_t c)
     unsigned char text[4];
     const int n = utf8_encode(c, (char *)text);
     if (!unassigned) {
-        unassigned = pcre2_compile((PCRE2_SPTR)"\\p{Cn}", PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &where, NULL);
+        unassigned =
+            pcre2_compile((PCRE2_SPTR) "\\p{Cn}", PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &where, NULL);
         match = pcre2_match_data_create(4, NULL);
     }
     return c != 0x85 && c != 0x180E && n > 0 && pcre2_match(unassigned, text, (size_t)n, 0, 0, match, NULL) < 0;
@@ -75,9 +77,11 @@ static bool is_common(uint32_t c)
 
 static size_t random_text(uint64_t number, char *out, size_t most)
 {
-    static const uint32_t often[] = {' ', ' ', ' ', '\n', '\r', '\t', '\'', '\'', 's', 'S', 't', 'T', 'r', 'R', 'e', 'E', 'v', 'V',
-                                     'm', 'M', 'l', 'L', 'd', 'D', 0x17F, 'a', 'Z', '0', '9', '.', '!', '_', 0xA0, 0x2003, 0x3000,
-                                     0x2028, 0x301, 0x5B0, 0xE9, 0x3042, 0x4E2D, 0x1F600, 0x663, 0x2167, 0xBD, 0x200B, 0xFEFF, 0};
+    static const uint32_t often[] = {' ',    ' ',     ' ',   '\n',   '\r',   '\t',   '\'',   '\'',  's',  'S',
+                                     't',    'T',     'r',   'R',    'e',    'E',    'v',    'V',   'm',  'M',
+                                     'l',    'L',     'd',   'D',    0x17F,  'a',    'Z',    '0',   '9',  '.',
+                                     '!',    '_',     0xA0,  0x2003, 0x3000, 0x2028, 0x301,  0x5B0, 0xE9, 0x3042,
+                                     0x4E2D, 0x1F600, 0x663, 0x2167, 0xBD,   0x200B, 0xFEFF, 0};
     size_t len = 0;
     const uint32_t count = philox4x32(rng_key(7, RNG_TEST, number, 0), 0, 0).word[0] % 30;
     for (uint32_t i = 1; i <= count && len + 4 <= most; i++) {
@@ -100,8 +104,8 @@ START_TEST(as_pcre2)
     const enum split_kind kind = (enum split_kind)_i;
     int code;
     PCRE2_SIZE where;
-    pcre2_code *regex = pcre2_compile((PCRE2_SPTR)split_regex(kind), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code,
-                                      &where, NULL);
+    pcre2_code *regex =
+        pcre2_compile((PCRE2_SPTR)split_regex(kind), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &where, NULL);
     ck_assert_ptr_nonnull(regex);
     pcre2_match_data *match = pcre2_match_data_create(4, NULL);
     const uint64_t rounds = getenv("CLLM_TEST_SANITIZED") ? 5000 : 60000;
@@ -112,8 +116,8 @@ START_TEST(as_pcre2)
             n = split_next(kind, &unicode, text + at, len - at);
             const PCRE2_SIZE *found = pcre2_get_ovector_pointer(match);
             if (pcre2_match(regex, (PCRE2_SPTR)text, len, at, PCRE2_ANCHORED, match, NULL) <= 0 || found[1] != at + n)
-                ck_abort_msg("kind %d, text %d: \"%.*s\" at %zu: %zu bytes, %zu in PCRE2", _i, (int)number, (int)len, text,
-                             at, n, (size_t)found[1] - at);
+                ck_abort_msg("kind %d, text %d: \"%.*s\" at %zu: %zu bytes, %zu in PCRE2", _i, (int)number, (int)len,
+                             text, at, n, (size_t)found[1] - at);
         }
     }
     pcre2_match_data_free(match);

@@ -48,7 +48,8 @@ START_TEST(as_the_reference)
     ck_assert_int_eq(tokenizer_end_of_text(made), 0);
     struct buffer json = json_of(made);
     buffer_printf(&path, FIXTURES "train-%s.json", families[_i]);
-    json_t *file = json_read_text(json.data, json.len, "ours", &err), *expected = json_read_file(path.data, 1 << 20, &err);
+    json_t *file = json_read_text(json.data, json.len, "ours", &err),
+           *expected = json_read_file(path.data, 1 << 20, &err);
     json_t *model = json_object_get(file, "model");
     ck_assert(json_equal(json_object_get(model, "vocab"), json_object_get(expected, "vocab")));
     ck_assert(json_equal(json_object_get(model, "merges"), json_object_get(expected, "merges")));
@@ -60,8 +61,9 @@ START_TEST(as_the_reference)
     struct buffer ids = {0}, back = {0};
     ck_assert_int_eq(tokenizer_encode(made, text.data, text.len, &ids, &err), STATUS_OK);
     ck_assert_uint_lt(ids.len / sizeof(int32_t), text.len / 2);
-    ck_assert_int_eq(tokenizer_decode_text(made, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t), false,
-                                           &back, &err), STATUS_OK);
+    ck_assert_int_eq(tokenizer_decode_text(made, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
+                                           false, &back, &err),
+                     STATUS_OK);
     ck_assert_uint_eq(back.len, text.len);
     ck_assert_mem_eq(back.data, text.data, text.len);
     buffer_release(&ids);
@@ -85,7 +87,8 @@ START_TEST(in_any_order)
     while (end) {
         const size_t cut = end > 700 ? tokenizer_cut(t, 0, text.data, end - 500) : 0;
         struct word_counts *piece = word_counts_new(&err);
-        ck_assert_int_eq(word_counts_add_text(piece, t, cut ? TOKENIZER_CONTINUES : 0, text.data + cut, end - cut, &err), STATUS_OK);
+        ck_assert_int_eq(
+            word_counts_add_text(piece, t, cut ? TOKENIZER_CONTINUES : 0, text.data + cut, end - cut, &err), STATUS_OK);
         ck_assert_int_eq(word_counts_add(sum, piece, &err), STATUS_OK);
         word_counts_free(piece);
         end = cut;
