@@ -67,7 +67,7 @@ RUN_TESTS = sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean help \
+.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -151,7 +151,10 @@ hdr-check: ## Each public header compiles alone, and twice
 	    then passed=$$((passed + 1)); else failed=$$((failed + 1)); echo "$$h does not compile alone"; fi; \
 	done; echo "$$passed passed, $$failed failed"; test $$failed = 0
 
-check-all: check model-check ## All of check, and the models of the thread runtime tried exhaustively
+check-all: check model-check life-check ## All of check, the models of the thread runtime, and ten thousand pools
+
+life-check: $(B)/tests/runtime/test_pool_life ## Ten thousand pools made, started and stopped
+	@CLLM_TEST_CYCLES=10000 CK_DEFAULT_TIMEOUT=300 $(RUN_TESTS) $<
 
 model-check: ## Every interleaving of src/runtime/*.pml (needs Debian's spin)
 	@scripts/model_check
@@ -172,11 +175,14 @@ tsan: export CLLM_TEST_BACKENDS := pthread
 asan ubsan asan-ubsan tsan: export CK_TIMEOUT_MULTIPLIER ?= 20
 asan ubsan asan-ubsan tsan: export CLLM_TEST_SANITIZED := 1
 
-# Slow by a factor of fifty, so the modules that take foreign bytes and own memory, and one small training as a whole.
+# Slow by a factor of fifty, so the modules that take foreign bytes and own memory, the pool, and one small training as
+# a whole.
 # Without test_detmath: its references are 80-bit floats, which valgrind computes in 64.
 VALGRIND_MODULES ?= base formats tokenizer data
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-VALGRIND_UNITS := $(filter-out %/test_detmath,$(foreach m,$(VALGRIND_MODULES),$(filter $(B)/tests/$(m)/%,$(TEST_BIN))))
+VALGRIND_POOL := $(foreach t,pool pool_life pool_waiting future gang victims,$(B)/tests/runtime/test_$t)
+VALGRIND_UNITS := $(filter-out %/test_detmath,$(foreach m,$(VALGRIND_MODULES),$(filter $(B)/tests/$(m)/%,$(TEST_BIN)))) \
+                  $(filter $(VALGRIND_POOL),$(TEST_BIN))
 valgrind: $(VALGRIND_UNITS) $(B)/cllm ## valgrind on a small set (VALGRIND_MODULES) and on a small training
 	@status=0; \
 	CLLM_TEST_VALGRIND=1 CK_TIMEOUT_MULTIPLIER=50 CLLM_TEST_BACKENDS=pthread CLLM_TEST_SANITIZED=1 WRAP='$(VALGRIND)' $(RUN_TESTS) $(VALGRIND_UNITS) || status=1; \

@@ -81,9 +81,9 @@ enum status bench_peer_prepare(const char *directory, const struct model_config 
     static const char *const below[] = {"dev", "dev/data", "dev/data/tinyshakespeare"};
     struct buffer path = {0};
     enum status status = STATUS_OK;
-    if (config->vocab_size > 65536 || config->n_inner != 4 * config->n_embd)
+    if (config->family != MODEL_GPT2 || config->vocab_size > 65536 || config->n_inner != 4 * config->n_embd)
         return error_set(err, STATUS_CONFIG,
-                         "llm.c's program takes a vocabulary of at most 65536 and an MLP of four times "
+                         "llm.c's program takes a GPT-2 with a vocabulary of at most 65536 and an MLP of four times "
                          "the width only");
     for (size_t i = 0; status == STATUS_OK && i < 3; i++)
         status = file_make_directory(path_join(&path, directory, below[i]), err);

@@ -80,7 +80,8 @@ static double share_of_waiting(struct threaded_training *system)
 static enum status time_steps(struct training *training, struct batch_iterator *iterator, int threads, size_t repeat,
                               struct step_figures *out, struct error *err)
 {
-    struct threaded_training *system = threaded_training_create_with(training, iterator, threads, TEAM_PTHREAD, err);
+    struct threaded_training *system = threaded_training_create_with(
+        training, iterator, &(struct threaded_training_options){.num_threads = threads}, err);
     if (!system)
         return err->status;
     double ms[BENCH_MAX_REPEAT];

@@ -7,6 +7,7 @@
  */
 #include "app/command.h"
 #include "app/dataset.h"
+#include "app/interrupt.h"
 #include "app/logits_out.h"
 #include "app/options.h"
 #include "app/text_source.h"
@@ -40,6 +41,7 @@ struct eval {
     struct loaded_model loaded;
     struct team *team;
     struct decoder *decoder;
+    struct crew crew;
     int width, threads;
     size_t seq_len, window; /* asked for; that of the decoder */
     uint64_t max_tokens, predicted, windows, text_bytes;
@@ -77,7 +79,7 @@ static enum status make_decoder(struct eval *e, size_t n, struct error *err)
     drop_team(e);
     const struct model_config *config = model_config(e->loaded.model);
     struct decoder_memory plan = decoder_plan(config, DECODER_EVAL, 1, n);
-    struct team_options options = {.num_spheres = e->threads, .backend = TEAM_PTHREAD,
+    struct team_options options = {.num_spheres = e->threads, .backend = e->crew.backend, .pool = e->crew.pool,
                                    .scratch_bytes = plan.sphere_scratch_bytes};
     e->team = team_new(&options, err);
     if (!e->team)
@@ -102,8 +104,8 @@ static void eval_window(struct sphere *me, void *arg)
 /* Predicts tokens[1 … n] from those before them. */
 static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, struct error *err)
 {
-    enum status status = STATUS_OK;
-    if (!e->decoder || e->window != n)
+    enum status status = cancel_error(e->crew.cancel, err);
+    if (status == STATUS_OK && (!e->decoder || e->window != n))
         status = make_decoder(e, n, err);
     if (status != STATUS_OK)
         return status;
@@ -113,7 +115,7 @@ static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, 
         return error_set(err, status, "evaluation: %s", status_text(status));
     e->packed = true;
     if (e->logits_out && e->windows == 0)
-        status = logits_write(e->loaded.model, e->threads, tokens, n, e->logits_out, err);
+        status = logits_write(e->loaded.model, &e->crew, tokens, n, e->logits_out, err);
     if (status != STATUS_OK)
         return status;
     if (!isfinite(e->window_loss))
@@ -159,11 +161,8 @@ static enum status eval_text(struct eval *e, const char *data, struct error *err
     if (!tokenizer)
         return error_set(err, STATUS_CONFIG, "%s has no tokenizer.json, so it can be evaluated on .bin shards only",
                          e->loaded.directory.data);
-    struct pool *pool = NULL;
-    struct token_source *source = NULL;
-    enum status status = token_pool(e->threads, &pool, err);
-    if (status == STATUS_OK && !(source = token_source_open(data, tokenizer, pool, err)))
-        status = err->status;
+    struct token_source *source = token_source_open(data, tokenizer, e->crew.pool, e->crew.cancel, err);
+    enum status status = source ? STATUS_OK : err->status;
     while (status == STATUS_OK && e->predicted < e->max_tokens) {
         struct token_chunk chunk;
         bool more = false;
@@ -178,7 +177,6 @@ static enum status eval_text(struct eval *e, const char *data, struct error *err
             status = take_pending(e, false, err);
     }
     token_source_close(source);
-    pool_free(pool);
     e->bytes_known = e->max_tokens == UINT64_MAX;
     return status;
 }
@@ -274,6 +272,9 @@ static enum status evaluate(struct eval *e, const char *path, const char *data, 
                          longest);
     if (!file_exists(data))
         return error_set(err, STATUS_IO, "--data %s: no such file or directory", data);
+    status = crew_start(&e->crew, e->threads, TEAM_PTHREAD, err);
+    if (status != STATUS_OK)
+        return status;
     uint64_t start = clock_now_ns();
     status = dataset_is_shards(data) ? eval_shards(e, data, err) : eval_text(e, data, err);
     if (status == STATUS_OK)
@@ -309,8 +310,15 @@ int cmd_eval(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     struct error err = {0};
+    struct interrupt interrupt;
+    if (interrupt_begin(&interrupt, true, &err) != STATUS_OK)
+        return command_failed("eval", &err);
+    e.crew.cancel = interrupt.token;
     code = evaluate(&e, path, data, json, &err) == STATUS_OK ? EXIT_CODE_OK : command_failed("eval", &err);
+    code = interrupt_exit_code(&interrupt, code);
     drop_team(&e);
+    crew_release(&e.crew);
+    interrupt_release(&interrupt);
     buffer_release(&e.pending);
     loaded_model_release(&e.loaded);
     return command_finish_output("eval", code);

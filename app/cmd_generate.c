@@ -2,6 +2,7 @@
  * app/cmd_generate.c - `cllm generate`: text from a model or from the newest checkpoint of a run.
  */
 #include "app/command.h"
+#include "app/interrupt.h"
 #include "app/options.h"
 #include "app/text_source.h"
 #include "formats/json.h"
@@ -30,6 +31,7 @@ struct request {
     struct sampling sampling;
     int threads;
     bool json;
+    const struct cancel *cancel;
 };
 
 static enum status parse_token_list(const char *list, struct buffer *ids, struct error *err)
@@ -131,11 +133,11 @@ static enum status one_sample(const struct request *request, struct generator *g
     }
     enum status status =
         generate_text(generator, tokenizer, (const int32_t *)(const void *)ids->data, ids->len / sizeof(int32_t),
-                      &sampling, request->max_tokens, request->json ? to_buffer : to_stdout, &text, &result, err);
+                      &sampling, request->max_tokens, request->json ? to_buffer : to_stdout, &text, request->cancel, &result, err);
     if (status == STATUS_OK && request->json) {
         make_valid_utf8(&text);
         status = print_json(request, tokenizer, ids, &result, &text, &sampling, err);
-    } else if (status == STATUS_OK) {
+    } else if (status == STATUS_OK || (status == STATUS_CANCELLED && !request->json)) {
         putchar('\n');
     }
     buffer_release(&text);
@@ -149,6 +151,7 @@ static enum status generate(const char *path, const struct request *request, str
     struct buffer ids = {0};
     struct team *team = NULL;
     struct generator *generator = NULL;
+    struct crew crew = {0};
     enum status status = sampling_check(&request->sampling, err);
     if (status != STATUS_OK)
         return status;
@@ -162,7 +165,9 @@ static enum status generate(const char *path, const struct request *request, str
                      : prompt_tokens(loaded.tokenizer, request->prompt, config->vocab_size, &ids, err);
     if (status == STATUS_OK && ids.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for the prompt");
-    if (status == STATUS_OK && !(team = generation_team(config, request->threads, err)))
+    if (status == STATUS_OK)
+        status = crew_start(&crew, request->threads, TEAM_PTHREAD, err);
+    if (status == STATUS_OK && !(team = generation_team(config, &crew, err)))
         status = err->status;
     if (status == STATUS_OK && !(generator = generator_new(loaded.model, team, err)))
         status = err->status;
@@ -170,6 +175,7 @@ static enum status generate(const char *path, const struct request *request, str
         status = one_sample(request, generator, loaded.tokenizer, &ids, i, err);
     generator_free(generator);
     team_free(team);
+    crew_release(&crew);
     buffer_release(&ids);
     loaded_model_release(&loaded);
     return status;
@@ -207,6 +213,12 @@ int cmd_generate(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     struct error err = {0};
+    struct interrupt interrupt;
+    if (interrupt_begin(&interrupt, true, &err) != STATUS_OK)
+        return command_failed("generate", &err);
+    request.cancel = interrupt.token;
     code = generate(path, &request, &err) == STATUS_OK ? EXIT_CODE_OK : command_failed("generate", &err);
+    code = interrupt_exit_code(&interrupt, code);
+    interrupt_release(&interrupt);
     return command_finish_output("generate", code);
 }

@@ -85,8 +85,10 @@ static void print_table(const struct plan *p)
     const struct train_settings *s = &p->settings;
     const struct model_config *m = &s->model;
     struct human a, b;
-    printf("model        %zu layers, %zu heads, %zu wide, context %zu, vocabulary %zu\n", m->n_layer, m->n_head,
-           m->n_embd, m->n_positions, m->vocab_size);
+    struct buffer shape = {0};
+    model_config_describe(m, &shape);
+    printf("model        %s, vocabulary %zu\n", shape.data ? shape.data : "", m->vocab_size);
+    buffer_release(&shape);
     printf("parameters   %s\n", human_whole(&a, p->parameters));
     printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
            s->micro_batch, human_whole(&a, s->batch_size * s->seq_len));

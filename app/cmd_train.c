@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * app/cmd_train.c - `cllm train`: set-up, the main thread's watch over terminal and signals, and the summary.
+ * app/cmd_train.c - `cllm train`: its command line, and the main thread's watch over terminal and signals.
  *
  * Set-up either succeeds as a whole or leaves nothing behind: a run directory it made is removed again when anything
- * fails before step 1.  The signals we answer are blocked in every thread and fetched by the main thread's loop, so no
- * handler runs anywhere; during set-up the passes over the corpus look for them.
+ * fails before step 1.  The signals we answer are blocked in every thread and fetched, so no handler runs anywhere: by
+ * interrupt.h's thread during set-up, then by the main thread's loop.  Both cancel the token of the run, which set-up,
+ * evaluations and samples look at; a step or a checkpoint that was begun is finished.
  */
 #include "app/command.h"
-#include "app/dataset.h"
-#include "app/options.h"
-#include "app/settings_flags.h"
-#include "app/status_line.h"
 #include "app/text_source.h"
-#include "app/training_thread.h"
+#include "app/train_run.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/human.h"
-#include "formats/json.h"
-#include "topology/isa.h"
-#include "topology/topology.h"
 
-#include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,37 +37,6 @@ static const struct option_usage usage = {
              "go on, s save, q stop, c cancel the present step and stop. `cllm train --resume RUN` goes on with the run.\n",
 };
 
-struct train_flags {
-    struct settings_flags s;
-    const char *data, *tokenizer, *out, *resume, *init, *backend, *dtype, *optimizer, *sample_prompt;
-    int threads;
-    size_t sample_tokens;
-    uint64_t log_every;
-    bool spheres, quiet;
-};
-
-/* Everything a run needs, in the order it is made. */
-struct train_run {
-    struct train_flags *flags;
-    struct option_def *options;
-    struct run_directory *run;
-    bool fresh;
-    struct run_info info;
-    struct tokenizer *tokenizer;
-    struct tokens *tokens;
-    struct batch_iterator *iterator;
-    struct training *training;
-    struct threaded_training *system;
-    struct metrics *metrics;
-    struct buffer tokenizer_json, tokenizer_config;
-    struct checkpoint_extra extras[2];
-    size_t num_extras;
-    uint32_t settings_hash;
-    struct status_line line;
-    uint64_t tick_ns;
-    int signal; /* that stopped us, or 0 */
-};
-
 /* ---- signals ---- */
 
 /* The application thread's "I am done", so that the main thread need not wait for its next look. */
@@ -84,16 +44,12 @@ struct train_run {
 
 static void watched_signals(sigset_t *set)
 {
-    struct sigaction hangup;
     sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
+    interrupt_signals(set);
     sigaddset(set, SIGUSR1);
     sigaddset(set, SIGUSR2);
     sigaddset(set, SIGCONT);
     sigaddset(set, SIGNAL_DONE);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* nohup's wish */
-        sigaddset(set, SIGHUP);
 }
 
 /* The next watched signal that is there, or comes within the time; 0 for none. */
@@ -114,479 +70,6 @@ static bool is_stop_signal(int signal)
 static void tell_done(void)
 {
     kill(getpid(), SIGNAL_DONE);
-}
-
-/* Of set-up: shows how far a pass over the corpus is, ten times a second, and sees whether it is to go on. */
-static bool setup_tick(void *ctx, const char *what, uint64_t done, uint64_t total)
-{
-    struct train_run *r = ctx;
-    uint64_t now = clock_now_ns();
-    if (now - r->tick_ns < 100000000u)
-        return true;
-    r->tick_ns = now;
-    for (int signal; (signal = next_signal(0));)
-        if (is_stop_signal(signal))
-            r->signal = signal;
-    struct human a, b;
-    char text[128];
-    snprintf(text, sizeof text, "%s: %3.0f%%  %s of %s", what, total ? 100.0 * (double)done / (double)total : 100.0,
-             human_bytes(&a, done), human_bytes(&b, total));
-    status_line_draw(&r->line, text);
-    return r->signal == 0;
-}
-
-/* ---- set-up ---- */
-
-static enum status set_text(char *to, size_t size, const char *text, const char *what, struct error *err)
-{
-    if (strlen(text) >= size)
-        return error_set(err, STATUS_CONFIG, "the %s is too long: %zu bytes, at most %zu", what, strlen(text),
-                         size - 1);
-    memcpy(to, text, strlen(text) + 1);
-    return STATUS_OK;
-}
-
-/* Settings of a new run before the data is known. */
-static enum status fresh_settings(struct train_run *r, struct error *err)
-{
-    struct train_flags *f = r->flags;
-    struct train_settings *s = &f->s.settings;
-    if (f->init) {
-        struct buffer path = {0};
-        enum status status = model_config_read(path_join(&path, f->init, "config.json"), &s->model, err);
-        buffer_release(&path);
-        if (status != STATUS_OK)
-            return status;
-        if (!option_given(r->options, "seq-len") && s->seq_len > s->model.n_positions)
-            s->seq_len = s->model.n_positions;
-        if (!f->s.preset)
-            s->preset[0] = '\0';
-        if (option_given(r->options, "dropout"))
-            s->model.embd_pdrop = s->model.attn_pdrop = s->model.resid_pdrop = (float)f->s.dropout;
-    }
-    /* What can be known to be wrong without the data is said before any work. */
-    struct train_settings probe = *s;
-    if (probe.model.vocab_size == 0)
-        probe.model.vocab_size = 256;
-    enum status status = train_settings_check(&probe, err);
-    r->info.settings = *s;
-    return status;
-}
-
-static const char *default_tokenizer(const struct train_flags *f)
-{
-    return f->s.preset && strncmp(f->s.preset, "shakespeare-char", 16) == 0 ? "char" : "byte";
-}
-
-static enum status load_tokenizer(struct train_run *r, const struct dataset_progress *progress, bool shards,
-                                  struct error *err)
-{
-    const struct train_flags *f = r->flags;
-    struct buffer path = {0};
-    const char *name = f->tokenizer;
-    struct buffer beside = {0}; /* shards may have brought the tokenizer they were made with */
-    const bool brought = shards && file_exists(path_join(&beside, f->data, "tokenizer.json"));
-    if (!name && brought)
-        name = beside.data;
-    else if (!name && f->init && file_exists(path_join(&path, f->init, "tokenizer.json")))
-        name = path.data;
-    else if (!name && f->init && !shards) {
-        enum status status =
-            error_set(err, STATUS_CONFIG, "%s has no tokenizer.json; say which with --tokenizer", f->init);
-        buffer_release(&path);
-        buffer_release(&beside);
-        return status;
-    } else if (!name && !shards)
-        name = default_tokenizer(f);
-    enum status status = STATUS_OK;
-    if (name && shards && strcmp(name, "char") == 0)
-        status =
-            error_set(err, STATUS_CONFIG, "--tokenizer char is made from text, and %s holds tokens already", f->data);
-    else if (name && !(r->tokenizer = dataset_tokenizer(name, f->data, progress, err)))
-        status = err->status;
-    if (status == STATUS_OK && brought && name != beside.data) {
-        struct tokenizer *of_shards = tokenizer_load(beside.data, err);
-        if (!of_shards)
-            status = err->status;
-        else if (tokenizer_crc32(of_shards) != tokenizer_crc32(r->tokenizer))
-            status = error_set(err, STATUS_CONFIG, "--tokenizer %s is not the one the shards of %s were made with", name, f->data);
-        tokenizer_free(of_shards);
-    }
-    buffer_release(&path);
-    buffer_release(&beside);
-    return status;
-}
-
-/* The vocabulary of a new run, from the flags, the model and the tokenizer; whichever is missing. */
-static enum status settle_vocabulary(struct train_run *r, bool shards, struct error *err)
-{
-    const struct train_flags *f = r->flags;
-    struct model_config *model = &r->info.settings.model;
-    size_t of_tokenizer = r->tokenizer ? tokenizer_vocab_size(r->tokenizer) : 0;
-    bool given = option_given(r->options, "vocab-size");
-    if (given && f->init && f->s.vocab_size != model->vocab_size)
-        return error_set(err, STATUS_CONFIG, "--vocab-size %zu: the model of %s has %zu", f->s.vocab_size, f->init,
-                         model->vocab_size);
-    if (!given && of_tokenizer && !f->init && !f->s.config && (!shards || model->vocab_size == 0))
-        model->vocab_size = of_tokenizer;
-    if (model->vocab_size == 0)
-        return error_set(err, STATUS_CONFIG,
-                         "%s does not say how many tokens there are; add --vocab-size N or --tokenizer", f->data);
-    if (of_tokenizer > model->vocab_size)
-        return error_set(err, STATUS_CONFIG, "the tokenizer has %zu tokens, the model only %zu; they must fit",
-                         of_tokenizer, model->vocab_size);
-    if (!f->init && r->tokenizer) {
-        int32_t end_of_text = tokenizer_end_of_text(r->tokenizer);
-        const int32_t begin_of_text = tokenizer_begin_of_text(r->tokenizer);
-        model->eos_token_id = end_of_text;
-        model->bos_token_id = begin_of_text >= 0 ? begin_of_text : end_of_text;
-    } else if (!f->init && (size_t)model->eos_token_id >= model->vocab_size) {
-        model->bos_token_id = model->eos_token_id = -1;
-    }
-    return STATUS_OK;
-}
-
-static enum status fresh_data(struct train_run *r, struct error *err)
-{
-    const struct train_flags *f = r->flags;
-    struct dataset_progress progress = {.tick = setup_tick, .ctx = r};
-    const char *directory = run_directory_path(r->run);
-    bool shards = dataset_is_shards(f->data);
-    enum status status = load_tokenizer(r, &progress, shards, err);
-    if (status == STATUS_OK)
-        status = settle_vocabulary(r, shards, err);
-    if (status != STATUS_OK)
-        return status;
-    if (shards) {
-        r->tokens = tokens_open(&f->data, 1, err);
-        char absolute[PATH_MAX];
-        if (r->tokens)
-            status = set_text(r->info.tokens_file, sizeof r->info.tokens_file,
-                              realpath(f->data, absolute) ? absolute : f->data, "path of the data", err);
-    } else {
-        status = dataset_tokenize(f->data, r->tokenizer, directory, f->threads, &progress, NULL, err);
-        if (status == STATUS_OK)
-            r->tokens = dataset_open_tokenized(directory, err);
-        snprintf(r->info.tokens_file, sizeof r->info.tokens_file, "tokens.bin");
-    }
-    status_line_clear(&r->line);
-    if (status == STATUS_OK && !r->tokens)
-        status = err->status;
-    if (status == STATUS_OK && shards)
-        status = tokens_check_vocab(r->tokens, (uint32_t)r->info.settings.model.vocab_size, err);
-    if (status == STATUS_OK)
-        status = set_text(r->info.data_path, sizeof r->info.data_path, f->data, "path of the data", err);
-    if (status != STATUS_OK)
-        return status;
-    r->info.data_crc32 = tokens_crc32(r->tokens);
-    if (r->tokenizer) {
-        r->info.tokenizer_crc32 = tokenizer_crc32(r->tokenizer);
-        snprintf(r->info.tokenizer_kind, sizeof r->info.tokenizer_kind, "%s", tokenizer_kind(r->tokenizer));
-    }
-    return STATUS_OK;
-}
-
-/* The texts of the tokenizer, which every checkpoint carries and the run keeps. */
-static enum status prepare_extras(struct train_run *r, struct error *err)
-{
-    if (!r->tokenizer)
-        return STATUS_OK;
-    enum status status = tokenizer_json(r->tokenizer, &r->tokenizer_json, err);
-    if (status == STATUS_OK)
-        status = tokenizer_config_json(r->tokenizer, r->info.settings.model.n_positions, &r->tokenizer_config, err);
-    if (status != STATUS_OK)
-        return status;
-    r->extras[0] = (struct checkpoint_extra){"tokenizer.json", r->tokenizer_json.data, r->tokenizer_json.len};
-    r->extras[1] =
-        (struct checkpoint_extra){"tokenizer_config.json", r->tokenizer_config.data, r->tokenizer_config.len};
-    r->num_extras = 2;
-    if (!r->fresh)
-        return STATUS_OK;
-    struct buffer path = {0};
-    status = file_replace(path_join(&path, run_directory_path(r->run), "tokenizer.json"), r->tokenizer_json.data,
-                          r->tokenizer_json.len, err);
-    if (status == STATUS_OK) /* for a resumed run, whose checkpoints carry it too */
-        status = file_replace(path_join(&path, run_directory_path(r->run), "tokenizer_config.json"),
-                              r->tokenizer_config.data, r->tokenizer_config.len, err);
-    buffer_release(&path);
-    return status;
-}
-
-static enum status make_iterator(struct train_run *r, struct error *err)
-{
-    struct train_settings *s = &r->info.settings;
-    struct batch_options options = {
-        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed};
-    r->iterator = batch_iterator_create(r->tokens, &options, err);
-    if (!r->iterator)
-        return err->status;
-    if (s->epochs > 0 && (r->fresh || option_given(r->options, "epochs"))) {
-        double steps = ceil(s->epochs * (double)batch_iterator_windows(r->iterator) / (double)s->batch_size);
-        if (!(steps < 0x1p62))
-            return error_set(err, STATUS_CONFIG, "--epochs %g makes more steps than can be counted", s->epochs);
-        s->steps = steps < 1 ? 1 : (uint64_t)steps;
-    }
-    return STATUS_OK;
-}
-
-static enum status make_system(struct train_run *r, struct error *err)
-{
-    enum team_backend backend;
-    enum status status = team_backend_parse(r->flags->backend, &backend, err);
-    if (status != STATUS_OK)
-        return status;
-    r->system = threaded_training_create_with(r->training, r->iterator, r->flags->threads, backend, err);
-    return r->system ? STATUS_OK : err->status;
-}
-
-static enum status open_metrics(struct train_run *r, struct error *err)
-{
-    struct buffer path = {0};
-    r->metrics =
-        metrics_open(path_join(&path, run_directory_path(r->run), "metrics.jsonl"), training_step(r->training), err);
-    buffer_release(&path);
-    return r->metrics ? STATUS_OK : err->status;
-}
-
-static enum status note_threads(struct train_run *r, struct error *err)
-{
-    r->info.threads = r->flags->threads;
-    if (r->flags->backend == r->info.backend) /* a resumed run's own */
-        return STATUS_OK;
-    return set_text(r->info.backend, sizeof r->info.backend, r->flags->backend, "back end", err);
-}
-
-static enum status setup_fresh(struct train_run *r, struct error *err)
-{
-    const struct train_flags *f = r->flags;
-    enum status status = fresh_settings(r, err);
-    if (status != STATUS_OK)
-        return status;
-    if (!file_exists(f->data))
-        return error_set(err, STATUS_IO, "--data %s: no such file or directory", f->data);
-    r->run = run_directory_create(f->out, err);
-    if (!r->run)
-        return err->status;
-    status = fresh_data(r, err);
-    if (status == STATUS_OK)
-        status = make_iterator(r, err);
-    if (status == STATUS_OK)
-        status = train_settings_check(&r->info.settings, err);
-    if (status != STATUS_OK)
-        return status;
-    r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training =
-        f->init ? training_create_from(&r->info.settings, f->init, err) : training_create(&r->info.settings, err);
-    if (!r->training)
-        return err->status;
-    status = make_system(r, err);
-    if (status == STATUS_OK)
-        status = run_directory_check_space(r->run, training_planned(r->training)->checkpoint_bytes,
-                                           r->info.settings.steps, err);
-    if (status == STATUS_OK && f->init)
-        status = set_text(r->info.init_directory, sizeof r->info.init_directory, f->init, "path of the model", err);
-    if (status == STATUS_OK)
-        status = note_threads(r, err);
-    if (status == STATUS_OK)
-        status = prepare_extras(r, err);
-    if (status == STATUS_OK)
-        status = run_directory_write_info(r->run, &r->info, err);
-    if (status == STATUS_OK)
-        status = open_metrics(r, err);
-    /* The first checkpoint is that of step 0: saving is seen to work before any work is done, and a run can be resumed
-     * from its first moment. */
-    if (status == STATUS_OK)
-        status = checkpoint_save(r->training, f->out, r->settings_hash, r->extras, r->num_extras, NULL, err);
-    return status;
-}
-
-/* On resuming, flags may repeat what the run has and change what does not reach the weights. */
-static void resumed_settings(struct train_run *r)
-{
-    struct train_flags *f = r->flags;
-    struct train_settings recorded = r->info.settings, *s = &f->s.settings;
-    if (f->s.preset || f->s.config) {
-        /* Built as for a new run, so that it can be compared; the vocabulary came from the data then. */
-        s->model.bos_token_id = recorded.model.bos_token_id;
-        s->model.eos_token_id = recorded.model.eos_token_id;
-        if (!option_given(r->options, "vocab-size"))
-            s->model.vocab_size = recorded.model.vocab_size;
-        if (recorded.epochs > 0 && !option_given(r->options, "steps"))
-            s->steps = recorded.steps;
-        memcpy(s->preset, recorded.preset, sizeof s->preset);
-    }
-    r->info.settings = *s;
-}
-
-static enum status resumed_tokenizer(struct train_run *r, struct error *err)
-{
-    const char *asked = r->flags->tokenizer, *directory = run_directory_path(r->run);
-    struct buffer path = {0};
-    enum status status = STATUS_OK;
-    if (file_exists(path_join(&path, directory, "tokenizer.json")) && !(r->tokenizer = tokenizer_load(path.data, err)))
-        status = err->status;
-    uint32_t have = r->tokenizer ? tokenizer_crc32(r->tokenizer) : 0;
-    if (status == STATUS_OK && have != r->info.tokenizer_crc32)
-        status = error_set(err, STATUS_CONFIG, "%s is not the tokenizer this run began with", path.data);
-    if (status == STATUS_OK && asked && (strcmp(asked, "byte") == 0 || strcmp(asked, "char") == 0)) {
-        if (!r->tokenizer || strcmp(asked, r->info.tokenizer_kind) != 0)
-            status =
-                error_set(err, STATUS_CONFIG, "--tokenizer %s: %s was begun with the tokenizer %s, and goes on with it",
-                          asked, directory, r->tokenizer ? r->info.tokenizer_kind : "of its shards");
-    } else if (status == STATUS_OK && asked) {
-        struct tokenizer *other = tokenizer_load(asked, err);
-        if (!other)
-            status = err->status;
-        else if (tokenizer_crc32(other) != have)
-            status = error_set(err, STATUS_CONFIG, "--tokenizer %s is not the one %s was begun with", asked, directory);
-        tokenizer_free(other);
-    }
-    buffer_release(&path);
-    return status;
-}
-
-static enum status resumed_data(struct train_run *r, struct error *err)
-{
-    const char *asked = r->flags->data, *directory = run_directory_path(r->run), *file = r->info.tokens_file;
-    bool own = strcmp(file, "tokens.bin") == 0;
-    if (asked && strcmp(asked, r->info.data_path) != 0 && (own || !dataset_is_shards(asked)))
-        return error_set(err, STATUS_CONFIG, "--data %s: %s was begun with %s, and goes on with it", asked, directory,
-                         r->info.data_path);
-    if (asked && !own)
-        file = asked; /* shards that were moved; their sum tells whether they are the same */
-    r->tokens = own ? dataset_open_tokenized(directory, err) : tokens_open(&file, 1, err);
-    if (!r->tokens)
-        return err->status;
-    if (tokens_crc32(r->tokens) != r->info.data_crc32)
-        return error_set(err, STATUS_CONFIG, "%s%s%s does not hold the tokens this run began with",
-                         own ? directory : "", own ? "/" : "", file);
-    return STATUS_OK;
-}
-
-static enum status setup_resume(struct train_run *r, struct error *err)
-{
-    const char *directory = r->flags->resume;
-    struct train_settings recorded = r->info.settings;
-    if (!option_given(r->options, "threads"))
-        r->flags->threads = r->info.threads;
-    if (!option_given(r->options, "backend"))
-        r->flags->backend = r->info.backend;
-    resumed_settings(r);
-    enum status status = resumed_tokenizer(r, err);
-    if (status == STATUS_OK)
-        status = resumed_data(r, err);
-    if (status == STATUS_OK)
-        status = make_iterator(r, err);
-    if (status == STATUS_OK)
-        status = train_settings_check(&r->info.settings, err);
-    char difference[256];
-    if (status == STATUS_OK && train_settings_differ(&recorded, &r->info.settings, difference, sizeof difference))
-        status = error_set(err, STATUS_CONFIG,
-                           "%s was begun with other settings (%s); a run goes on only with its own, "
-                           "--init %s/checkpoints/latest begins a new one from its weights",
-                           directory, difference, directory);
-    if (status != STATUS_OK)
-        return status;
-    r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training = training_create(&r->info.settings, err);
-    if (!r->training)
-        return err->status;
-    struct buffer warning = {0};
-    status = checkpoint_load_latest(r->training, directory, r->settings_hash, &warning, err);
-    if (warning.len)
-        command_say("train", "warning: %s", warning.data);
-    buffer_release(&warning);
-    if (status == STATUS_OK)
-        status = make_system(r, err);
-    if (status == STATUS_OK)
-        status = run_directory_check_space(r->run, training_planned(r->training)->checkpoint_bytes,
-                                           r->info.settings.steps - training_step(r->training), err);
-    if (status == STATUS_OK)
-        status = note_threads(r, err);
-    if (status == STATUS_OK)
-        status = prepare_extras(r, err);
-    if (status == STATUS_OK)
-        status = run_directory_write_info(r->run, &r->info, err);
-    if (status == STATUS_OK)
-        status = open_metrics(r, err);
-    return status;
-}
-
-/* ---- what is said ---- */
-
-static void print_header(struct train_run *r)
-{
-    const struct train_settings *s = &r->info.settings;
-    const struct model_config *m = &s->model;
-    struct topology topology;
-    struct human a, b, c;
-    struct buffer text = {0};
-    topology_read(&topology);
-    buffer_printf(&text, "model    %s%s%zu layers, %zu heads, %zu wide, context %zu: %s parameters\n", s->preset,
-                  s->preset[0] ? ": " : "", m->n_layer, m->n_head, m->n_embd, m->n_positions,
-                  human_whole(&a, model_config_num_parameters(m)));
-    buffer_printf(&text, "data     %s: %s tokens, vocabulary %zu (%s); %s windows an epoch, %s for validation\n",
-                  r->info.data_path, human_whole(&a, tokens_count(r->tokens)), m->vocab_size,
-                  r->tokenizer ? r->info.tokenizer_kind : "as the shards have it",
-                  human_whole(&b, batch_iterator_windows(r->iterator)),
-                  human_whole(&c, batch_iterator_val_windows(r->iterator)));
-    buffer_printf(&text, "steps    %" PRIu64 " of %zu x %zu tokens, micro-batch %zu; AdamW, lr %g to %g, %s, %" PRIu64
-                  " steps of warm-up\n", s->steps, s->batch_size, s->seq_len, s->micro_batch, s->schedule.lr,
-                  s->schedule.min_lr, schedule_name(s->schedule.kind), s->schedule.warmup_steps);
-    buffer_printf(&text, "spheres  %d (%s), %s, %s; this machine: %s\n", threaded_training_get_num_workers(r->system),
-                  r->flags->backend, r->info.isa, r->info.dtype, topology.limited_by);
-    buffer_printf(&text, "memory   %s planned, %s available\n",
-                  human_bytes(&a, training_planned(r->training)->total_bytes),
-                  human_bytes(&b, topology.memory_available_bytes));
-    buffer_printf(&text, "run      %s", run_directory_path(r->run));
-    if (!r->fresh)
-        buffer_printf(&text, ", resumed at step %" PRIu64, training_step(r->training));
-    buffer_append_text(&text, "\n");
-    if (text.data)
-        status_line_print(&r->line, text.data);
-    buffer_release(&text);
-}
-
-static void print_stats(struct train_run *r)
-{
-    struct stats_report report;
-    struct buffer text = {0};
-    struct error err;
-    if (threaded_training_report(r->system, &report, &err) != STATUS_OK) {
-        command_say("train", "%s", err.text);
-        return;
-    }
-    buffer_append_text(&text, "\n");
-    stats_report_table(&report, r->flags->spheres, &text);
-    if (text.data)
-        status_line_print(&r->line, text.data);
-    buffer_release(&text);
-    stats_report_release(&report);
-}
-
-static void print_summary(struct train_run *r, const struct training_result *result)
-{
-    const struct train_settings *s = &r->info.settings;
-    struct human a, b, c;
-    struct buffer text = {0};
-    bool finished = result->last_step >= s->steps;
-    buffer_printf(&text, "\n%s at step %" PRIu64 " of %" PRIu64 "\n",
-                  finished ? "done" : result->status != STATUS_OK ? "ended" : "stopped", result->last_step, s->steps);
-    buffer_printf(&text, "  trained     %" PRIu64 " steps, %s tokens in %s (%s tokens/s in steps)\n",
-                  result->last_step - result->first_step, human_whole(&a, result->tokens),
-                  human_duration(&b, result->seconds),
-                  human_count(&c, result->step_seconds > 0 ? (double)result->tokens / result->step_seconds : 0));
-    if (!isnan(result->loss))
-        buffer_printf(&text, "  train loss  %.4f in the last step\n", result->loss);
-    if (!isnan(result->val_loss))
-        buffer_printf(&text, "  val loss    %.4f at step %" PRIu64 "\n", result->val_loss, result->val_step);
-    buffer_printf(&text, "  checkpoint  %s\n",
-                  result->checkpoint.len ? result->checkpoint.data : "none from this session");
-    if (!finished)
-        buffer_printf(&text, "  go on with  cllm train --resume %s\n", run_directory_path(r->run));
-    if (text.data)
-        status_line_print(&r->line, text.data);
-    buffer_release(&text);
 }
 
 static void free_training(struct train_run *r)
@@ -613,7 +96,7 @@ static enum status print_sample(struct train_run *r, const char *checkpoint, str
     enum status status = loaded_model_open(&loaded, checkpoint, err);
     buffer_append_text(&text, "\nsample:\n");
     if (status == STATUS_OK)
-        status = sample_of_model(loaded.model, loaded.tokenizer, r->flags->threads, r->flags->sample_prompt, &sampling,
+        status = sample_of_model(loaded.model, loaded.tokenizer, &r->crew, r->flags->sample_prompt, &sampling,
                                  r->flags->sample_tokens, &text, err);
     buffer_append_text(&text, "\n");
     if (status == STATUS_OK && text.data)
@@ -644,6 +127,7 @@ static void toggle_pause(struct watch *w)
 static void ask_stop(struct watch *w, enum training_command command)
 {
     w->stopping = true;
+    cancel_request(w->r->interrupt.token, "stopping");
     threaded_training_command(w->r->system, command);
 }
 
@@ -752,7 +236,7 @@ static int run(struct train_run *r, const sigset_t *watched)
     struct training_job job = {
         .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
         .tokenizer = r->tokenizer, .extras = r->extras, .num_extras = r->num_extras, .settings_hash = r->settings_hash,
-        .threads = f->threads, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
+        .crew = &r->crew, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
     };
     struct training_thread *thread = training_thread_start(&job, &err);
@@ -761,11 +245,12 @@ static int run(struct train_run *r, const sigset_t *watched)
     watch(r, thread);
     struct training_result result;
     training_thread_join(thread, &result);
-    print_summary(r, &result);
-    print_stats(r);
+    train_print_summary(r, &result);
+    train_print_stats(r);
     /* What is left is for show: a signal may end it as it ends any program. */
     sigprocmask(SIG_UNBLOCK, watched, NULL);
     free_training(r);
+    r->crew.cancel = NULL;
     int code = exit_code(r);
     if (result.status != STATUS_OK)
         code = command_failed("train", &result.error);
@@ -776,6 +261,12 @@ static int run(struct train_run *r, const sigset_t *watched)
     return code;
 }
 
+static bool owes_evaluation(const struct train_run *r)
+{
+    return training_thread_owes_evaluation(
+        &(struct training_job){.training = r->training, .iterator = r->iterator, .metrics = r->metrics});
+}
+
 static int train(struct train_run *r)
 {
     struct error err = {0};
@@ -783,10 +274,17 @@ static int train(struct train_run *r)
     watched_signals(&watched);
     sigprocmask(SIG_BLOCK, &watched, NULL);
     status_line_init(&r->line, r->flags->quiet);
-    enum status status = r->fresh ? setup_fresh(r, &err) : setup_resume(r, &err);
+    enum status status = interrupt_begin(&r->interrupt, false, &err);
+    r->crew.cancel = r->interrupt.token;
+    file_writer_stop_when(cancel_wanted, r->interrupt.token);
+    if (status == STATUS_OK)
+        status = r->fresh ? train_setup_fresh(r, &err) : train_setup_resume(r, &err);
+    file_writer_stop_when(NULL, NULL);
+    interrupt_end(&r->interrupt);
+    r->signal = atomic_load(&r->interrupt.signal);
     status_line_clear(&r->line);
     int code;
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK || r->signal) {
         if (r->signal)
             command_say("train", "interrupted before the first step; nothing is left behind");
         code = r->signal ? exit_code(r) : command_failed("train", &err);
@@ -795,15 +293,17 @@ static int train(struct train_run *r)
             run_directory_discard(r->run);
             r->run = NULL;
         }
-    } else if (training_step(r->training) >= r->info.settings.steps) {
-        print_header(r);
+    } else if (training_step(r->training) >= r->info.settings.steps && !owes_evaluation(r)) {
+        train_print_header(r);
         status_line_print(&r->line, "the run is finished: all its steps are done\n");
         code = EXIT_CODE_OK;
     } else {
-        print_header(r);
+        train_print_header(r);
         code = run(r, &watched);
     }
     free_training(r);
+    crew_release(&r->crew);
+    interrupt_release(&r->interrupt);
     tokenizer_free(r->tokenizer);
     buffer_release(&r->tokenizer_json);
     buffer_release(&r->tokenizer_config);

@@ -56,9 +56,18 @@ size_t dataset_decode_utf8(const char *text, size_t len, uint32_t *code_point)
     return n;
 }
 
-static bool tick(const struct dataset_progress *progress, const char *what, const struct corpus *corpus)
+static void tick(const struct dataset_job *job, const char *what, const struct corpus *corpus)
 {
-    return !progress || progress->tick(progress->ctx, what, corpus_bytes_read(corpus), corpus_bytes_total(corpus));
+    if (job->tick)
+        job->tick(job->ctx, what, corpus_bytes_read(corpus), corpus_bytes_total(corpus));
+}
+
+static struct corpus *open_corpus(const char *data, const struct dataset_job *job, struct error *err)
+{
+    struct corpus *corpus = corpus_open(data, err);
+    if (corpus)
+        corpus_stop_when(corpus, cancel_wanted, job->crew->cancel);
+    return corpus;
 }
 
 /* Marks the characters of one piece; `offset` is where in the document's file the piece begins. */
@@ -80,9 +89,9 @@ static enum status mark_characters(const struct corpus_piece *piece, uint64_t of
 }
 
 static enum status scan_characters(const char *data, unsigned char *seen, uint64_t *documents,
-                                   const struct dataset_progress *progress, struct error *err)
+                                   const struct dataset_job *job, struct error *err)
 {
-    struct corpus *corpus = corpus_open(data, err);
+    struct corpus *corpus = open_corpus(data, job, err);
     if (!corpus)
         return err->status;
     uint64_t offset = 0;
@@ -93,10 +102,8 @@ static enum status scan_characters(const char *data, unsigned char *seen, uint64
         status = corpus_next(corpus, &piece, &more, err);
         if (status != STATUS_OK || !more)
             break;
-        if (!tick(progress, "reading characters", corpus))
-            status = error_set(err, STATUS_CANCELLED, "interrupted while reading %s", data);
-        else
-            status = mark_characters(&piece, offset, seen, err);
+        tick(job, "reading characters", corpus);
+        status = mark_characters(&piece, offset, seen, err);
         offset = piece.document_end ? 0 : offset + piece.len;
         *documents += piece.document_end;
     }
@@ -104,7 +111,7 @@ static enum status scan_characters(const char *data, unsigned char *seen, uint64
     return status;
 }
 
-static struct tokenizer *tokenizer_of_characters(const char *data, const struct dataset_progress *progress,
+static struct tokenizer *tokenizer_of_characters(const char *data, const struct dataset_job *job,
                                                  struct error *err)
 {
     unsigned char *seen = mem_calloc(CODE_POINTS, 1);
@@ -113,7 +120,7 @@ static struct tokenizer *tokenizer_of_characters(const char *data, const struct 
     uint64_t documents = 0;
     if (!seen || !list) {
         error_set(err, STATUS_NOMEM, "no memory for the list of characters");
-    } else if (scan_characters(data, seen, &documents, progress, err) == STATUS_OK) {
+    } else if (scan_characters(data, seen, &documents, job, err) == STATUS_OK) {
         size_t n = 0;
         for (uint32_t c = 0; c < CODE_POINTS; c++)
             if (seen[c])
@@ -128,13 +135,13 @@ static struct tokenizer *tokenizer_of_characters(const char *data, const struct 
     return tokenizer;
 }
 
-struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_progress *progress,
+struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_job *job,
                                     struct error *err)
 {
     if (strcmp(name, "byte") == 0)
         return tokenizer_new_bytes(err);
     if (strcmp(name, "char") == 0)
-        return tokenizer_of_characters(data, progress, err);
+        return tokenizer_of_characters(data, job, err);
     if (!file_exists(name)) {
         error_set(err, STATUS_IO, "--tokenizer %s: no such file; it is byte, char, or the path of a tokenizer.json",
                   name);
@@ -199,8 +206,8 @@ static enum status sink_append(struct shard_sink *sink, const int32_t *ids, size
     return STATUS_OK;
 }
 
-static enum status tokenize_into(struct shard_sink *sink, struct token_source *source,
-                                 const struct dataset_progress *progress, uint64_t *documents, struct error *err)
+static enum status tokenize_into(struct shard_sink *sink, struct token_source *source, const struct dataset_job *job,
+                                 uint64_t *documents, struct error *err)
 {
     enum status status = STATUS_OK;
     while (status == STATUS_OK) {
@@ -211,27 +218,23 @@ static enum status tokenize_into(struct shard_sink *sink, struct token_source *s
             break;
         *documents += chunk.num_starts;
         status = sink_append(sink, chunk.ids, chunk.n, err);
-        if (status == STATUS_OK && progress &&
-            !progress->tick(progress->ctx, "tokenizing", token_source_bytes_read(source), token_source_bytes_total(source)))
-            status = error_set(err, STATUS_CANCELLED, "interrupted while tokenizing");
+        if (job->tick)
+            job->tick(job->ctx, "tokenizing", token_source_bytes_read(source), token_source_bytes_total(source));
     }
     return status;
 }
 
-enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory, int threads,
-                             const struct dataset_progress *progress, uint64_t *num_documents, struct error *err)
+enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
+                             const struct dataset_job *job, uint64_t *num_documents, struct error *err)
 {
-    struct pool *pool = NULL;
-    struct token_source *source = NULL;
+    struct token_source *source = token_source_open(data, tokenizer, job->crew->pool, job->crew->cancel, err);
+    if (!source)
+        return err->status;
     struct shard_sink sink = {.directory = directory, .width_bytes = tokenizer_vocab_size(tokenizer) > 65536 ? 4 : 2};
     uint64_t documents = 0;
-    enum status status = token_pool(threads, &pool, err);
-    if (status == STATUS_OK && !(source = token_source_open(data, tokenizer, pool, err)))
-        status = err->status;
+    enum status status = sink_open(&sink, err);
     if (status == STATUS_OK)
-        status = sink_open(&sink, err);
-    if (status == STATUS_OK)
-        status = tokenize_into(&sink, source, progress, &documents, err);
+        status = tokenize_into(&sink, source, job, &documents, err);
     if (status == STATUS_OK) {
         status = token_writer_commit(sink.writer, err);
     } else {
@@ -246,7 +249,6 @@ enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer
         *num_documents = documents;
     buffer_release(&sink.path);
     token_source_close(source);
-    pool_free(pool);
     return status;
 }
 

@@ -2,11 +2,12 @@
  * app/dataset.h - from what the user calls data to a stream of tokens.
  *
  * Text (whatever formats/corpus.h reads) is tokenized once into shards in the run directory; .bin shards, or a
- * directory of them, are used where they lie.  One thread.
+ * directory of them, are used where they lie.  One thread calls; the tokens are the same for any pool.
  */
 #ifndef APP_DATASET_H
 #define APP_DATASET_H
 
+#include "app/crew.h"
 #include "base/buffer.h"
 #include "base/status.h"
 #include "data/tokens.h"
@@ -15,9 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Told now and then how far a pass over the corpus is; false gives it up (STATUS_CANCELLED). */
-struct dataset_progress {
-    bool (*tick)(void *ctx, const char *what, uint64_t bytes_done, uint64_t bytes_total);
+/* Who does it, and who is told now and then how far it is. */
+struct dataset_job {
+    const struct crew *crew; /* its pool encodes; its token gives the pass up (STATUS_CANCELLED, nothing is left) */
+    void (*tick)(void *ctx, const char *what, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */
     void *ctx;
 };
 
@@ -25,14 +27,13 @@ struct dataset_progress {
 bool dataset_is_shards(const char *path);
 
 /* "byte", "char" (one pass over the corpus `data` for its characters), or the path of a tokenizer.json. */
-struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_progress *progress,
+struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_job *job,
                                     struct error *err);
 
-/* Tokenizes the corpus, with so many threads (token_pool), into `directory`/tokens.bin, and tokens_00001.bin … where one
- * shard cannot hold all.  Documents are parted by the end of text where the tokenizer has it.  *num_documents may be
- * NULL. */
-enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory, int threads,
-                             const struct dataset_progress *progress, uint64_t *num_documents, struct error *err);
+/* Tokenizes the corpus into `directory`/tokens.bin, and tokens_00001.bin … where one shard cannot hold all.  Documents
+ * are parted by <|endoftext|> where the tokenizer has it.  *num_documents may be NULL. */
+enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
+                             const struct dataset_job *job, uint64_t *num_documents, struct error *err);
 
 /* DIRECTORY/tokensSUFFIX for number 0, then DIRECTORY/tokens_00001SUFFIX …: the order of names is that of numbers. */
 void dataset_shard_path(struct buffer *path, const char *directory, unsigned number, const char *suffix);

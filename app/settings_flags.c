@@ -42,19 +42,43 @@ static size_t largest_divisor(size_t n, size_t most)
     return d;
 }
 
+/* Another width or number of heads: what followed from the old one follows from the new one, in the old proportion. */
+static void finish_sizes(struct train_settings *s, const struct model_config *base, bool width, bool heads)
+{
+    struct model_config *m = &s->model;
+    if (width)
+        m->n_inner = m->mlp == MLP_GELU ? 4 * m->n_embd : m->n_embd * base->n_inner / base->n_embd;
+    if (heads) {
+        const size_t shared_by = base->n_head / base->n_kv_head;
+        m->n_kv_head = m->n_head % shared_by == 0 ? m->n_head / shared_by : m->n_head;
+    }
+    if (width || heads)
+        m->head_dim = m->n_embd / m->n_head;
+}
+
+void settings_flags_dropout(struct settings_flags *flags)
+{
+    struct model_config *m = &flags->settings.model;
+    m->attn_pdrop = (float)flags->dropout;
+    if (m->family == MODEL_GPT2) /* the others have it in attention only */
+        m->embd_pdrop = m->resid_pdrop = m->attn_pdrop;
+}
+
 enum status settings_flags_finish(struct settings_flags *flags, const struct option_def *options, struct error *err)
 {
     struct train_settings *s = &flags->settings;
     const struct train_settings *base = &flags->base;
     if (has(options, "vocab-size")) {
         s->model.vocab_size = flags->vocab_size;
-        if ((int64_t)s->model.eos_token_id >= (int64_t)flags->vocab_size) /* a preset's, of another vocabulary */
-            s->model.bos_token_id = s->model.eos_token_id = -1;
+        if (s->model.num_eos && (size_t)s->model.eos_token_ids[0] >= flags->vocab_size)
+            model_config_set_end_of_text(&s->model, -1); /* a preset's, of another vocabulary */
     }
-    if (has(options, "n-embd"))
-        s->model.n_inner = 4 * s->model.n_embd;
+    finish_sizes(s, &base->model, has(options, "n-embd"), has(options, "n-head"));
+    if ((has(options, "n-embd") || has(options, "n-head")) && s->model.n_embd % s->model.n_head)
+        return error_set(err, STATUS_CONFIG, "the width n_embd = %zu is not divisible by n_head = %zu", s->model.n_embd,
+                         s->model.n_head);
     if (has(options, "dropout"))
-        s->model.embd_pdrop = s->model.attn_pdrop = s->model.resid_pdrop = (float)flags->dropout;
+        settings_flags_dropout(flags);
     if (has(options, "schedule")) {
         enum status status = schedule_parse(flags->schedule, &s->schedule.kind, err);
         if (status != STATUS_OK)
@@ -64,8 +88,8 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
     if (has(options, "lr") && !has(options, "min-lr"))
         s->schedule.min_lr = base->schedule.lr > 0 ? s->schedule.lr * (base->schedule.min_lr / base->schedule.lr) : 0;
     if (has(options, "batch-size") && !has(options, "micro-batch"))
-        s->micro_batch = base->micro_batch == base->batch_size ? s->batch_size
-                                                               : largest_divisor(s->batch_size, base->micro_batch);
+        s->micro_batch =
+            base->micro_batch == base->batch_size ? s->batch_size : largest_divisor(s->batch_size, base->micro_batch);
     if (has(options, "micro-batch") && !has(options, "batch-size") && s->micro_batch > 0 &&
         s->batch_size % s->micro_batch != 0)
         return error_set(err, STATUS_CONFIG,

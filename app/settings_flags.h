@@ -21,13 +21,17 @@ struct settings_flags {
 
 extern const char *const schedule_choices[];
 
+/* --dropout, wherever the model's family has dropout. */
+void settings_flags_dropout(struct settings_flags *flags);
+
 #define SETTINGS_MODEL_FLAGS(f)                                                                                        \
     OPT_TEXT("preset", "NAME", &(f)->preset,                                                                           \
-             "demo (the default), shakespeare-char-cpu, shakespeare-char, gpt2, gpt2-medium or gpt2-large"),           \
+             "demo (the default), shakespeare-char-cpu, llama-char-cpu, shakespeare-char, gpt2, gpt2-medium or "        \
+             "gpt2-large"),                                                                                           \
         OPT_TEXT("config", "FILE", &(f)->config, "the model of a config.json; training settings stay the preset's"),   \
         OPT_SIZE("n-layer", &(f)->settings.model.n_layer, 1, 10000, "layers, in place of the preset's"),               \
-        OPT_SIZE("n-head", &(f)->settings.model.n_head, 1, 10000, "attention heads; the width is a multiple of them"), \
-        OPT_SIZE("n-embd", &(f)->settings.model.n_embd, 1, 1 << 20, "width of the model; its MLP is four times that"), \
+        OPT_SIZE("n-head", &(f)->settings.model.n_head, 1, 10000, "attention heads, in place of the preset's"), \
+        OPT_SIZE("n-embd", &(f)->settings.model.n_embd, 1, 1 << 20, "width of the model; its MLP's keeps its proportion"), \
         OPT_SIZE("vocab-size", &(f)->vocab_size, 1, 1 << 30,                                                           \
                  "tokens the model knows; for text at least the tokenizer's, which is the default")
 

@@ -52,14 +52,16 @@ void loaded_model_release(struct loaded_model *loaded)
     buffer_release(&loaded->warning);
 }
 
-struct team *generation_team(const struct model_config *config, int threads, struct error *err)
+struct team *generation_team(const struct model_config *config, const struct crew *crew, struct error *err)
 {
+    const int threads = crew->threads;
     struct topology topology;
     topology_read(&topology);
     int automatic = topology_auto_spheres(&topology);
     /* One sequence gives little work: more spheres than cores would only wait. */
     struct team_options options = {.num_spheres = threads == 0 || threads > automatic ? automatic : threads,
-                                   .backend = TEAM_PTHREAD,
+                                   .backend = crew->backend,
+                                   .pool = crew->pool,
                                    .scratch_bytes = generator_scratch_bytes(config)};
     return team_new(&options, err);
 }
@@ -109,7 +111,7 @@ static enum status emit(const struct tokenizer *tokenizer, int32_t token, bool f
 
 enum status generate_text(struct generator *generator, const struct tokenizer *tokenizer, const int32_t *prompt,
                           size_t prompt_len, const struct sampling *sampling, size_t max_tokens, text_sink_fn *sink,
-                          void *ctx, struct text_result *result, struct error *err)
+                          void *ctx, const struct cancel *cancel, struct text_result *result, struct error *err)
 {
     uint64_t start = clock_now_ns();
     int32_t end_of_text = tokenizer ? tokenizer_end_of_text(tokenizer) : -1;
@@ -119,10 +121,12 @@ enum status generate_text(struct generator *generator, const struct tokenizer *t
     enum status status = generator_prompt(generator, prompt, prompt_len, err);
     for (size_t i = 0; status == STATUS_OK && go_on && i < max_tokens; i++) {
         int32_t token;
+        if ((status = cancel_error(cancel, err)) != STATUS_OK)
+            break;
         status = generator_next(generator, sampling, &token, err);
         if (status != STATUS_OK)
             break;
-        if (end_of_text >= 0 && token == end_of_text) {
+        if ((end_of_text >= 0 && token == end_of_text) || generator_is_end(generator, token)) {
             result->ended = true;
             break;
         }
@@ -147,8 +151,9 @@ static bool into_buffer(void *ctx, const char *text, size_t len)
     return true;
 }
 
-enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, int threads, const char *prompt,
-                            const struct sampling *sampling, size_t max_tokens, struct buffer *out, struct error *err)
+enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, const struct crew *crew,
+                            const char *prompt, const struct sampling *sampling, size_t max_tokens,
+                            struct buffer *out, struct error *err)
 {
     const struct model_config *config = model_config(model);
     struct buffer ids = {0};
@@ -158,7 +163,7 @@ enum status sample_of_model(struct model *model, const struct tokenizer *tokeniz
     enum status status = prompt_tokens(tokenizer, prompt, config->vocab_size, &ids, err);
     if (status == STATUS_OK && ids.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for the prompt");
-    if (status == STATUS_OK && !(team = generation_team(config, threads, err)))
+    if (status == STATUS_OK && !(team = generation_team(config, crew, err)))
         status = err->status;
     if (status == STATUS_OK && !(generator = generator_new(model, team, err)))
         status = err->status;
@@ -166,7 +171,7 @@ enum status sample_of_model(struct model *model, const struct tokenizer *tokeniz
         buffer_append_text(out, prompt);
     if (status == STATUS_OK)
         status = generate_text(generator, tokenizer, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
-                               sampling, max_tokens, into_buffer, out, &result, err);
+                               sampling, max_tokens, into_buffer, out, crew->cancel, &result, err);
     generator_free(generator);
     team_free(team);
     buffer_release(&result.tokens);

@@ -7,6 +7,7 @@
 #ifndef APP_TEXT_SOURCE_H
 #define APP_TEXT_SOURCE_H
 
+#include "app/crew.h"
 #include "base/buffer.h"
 #include "base/status.h"
 #include "infer/generator.h"
@@ -28,8 +29,8 @@ struct loaded_model {
 enum status loaded_model_open(struct loaded_model *loaded, const char *path, struct error *err);
 void loaded_model_release(struct loaded_model *loaded);
 
-/* A team of `threads` (0 = auto) for generation with this model. */
-struct team *generation_team(const struct model_config *config, int threads, struct error *err);
+/* A team of the crew's threads, not more than there are cores, for generation with this model. */
+struct team *generation_team(const struct model_config *config, const struct crew *crew, struct error *err);
 
 /* Appends the prompt's tokens (int32_t), after those the tokenizer puts before a text, such as <s>; special tokens
  * named in it are text.  Without a prompt: what is put before a text, else a newline, else <|endoftext|>, else token 0.  A prompt without a tokenizer is STATUS_CONFIG. */
@@ -45,13 +46,15 @@ struct text_result {
     double seconds;
 };
 
-/* Draws at most max_tokens after the prompt.  Without a tokenizer the text is the token ids. */
+/* Draws at most max_tokens after the prompt.  Without a tokenizer the text is the token ids.  STATUS_CANCELLED between
+ * two tokens when `cancel` says so; `sink` then had what was drawn so far. */
 enum status generate_text(struct generator *generator, const struct tokenizer *tokenizer, const int32_t *prompt,
                           size_t prompt_len, const struct sampling *sampling, size_t max_tokens, text_sink_fn *sink,
-                          void *ctx, struct text_result *result, struct error *err);
+                          void *ctx, const struct cancel *cancel, struct text_result *result, struct error *err);
 
-/* The above in one: a sample of `model` as text, appended to `out`; its own team and cache come and go. */
-enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, int threads, const char *prompt,
-                            const struct sampling *sampling, size_t max_tokens, struct buffer *out, struct error *err);
+/* The above in one: a sample of `model` as text, appended to `out`; its team and its cache come and go. */
+enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, const struct crew *crew,
+                            const char *prompt, const struct sampling *sampling, size_t max_tokens,
+                            struct buffer *out, struct error *err);
 
 #endif

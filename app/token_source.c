@@ -32,6 +32,7 @@ struct token_source {
     struct corpus *corpus;
     const struct tokenizer *tokenizer;
     struct pool *pool;
+    const struct cancel *cancel;
     struct job jobs[BATCH_JOBS];
     size_t batch, num_jobs, at; /* most of a batch; those read; the next to give out */
     uint64_t next_number;
@@ -61,7 +62,7 @@ enum status token_pool(int threads, struct pool **pool, struct error *err)
 }
 
 struct token_source *token_source_open(const char *data, const struct tokenizer *tokenizer, struct pool *pool,
-                                       struct error *err)
+                                       const struct cancel *cancel, struct error *err)
 {
     struct token_source *source = mem_calloc(1, sizeof *source);
     if (!source) {
@@ -70,6 +71,7 @@ struct token_source *token_source_open(const char *data, const struct tokenizer 
     }
     source->tokenizer = tokenizer;
     source->pool = pool;
+    source->cancel = cancel;
     source->batch = pool ? (size_t)pool_size(pool) * JOBS_PER_WORKER : 1;
     if (source->batch > BATCH_JOBS)
         source->batch = BATCH_JOBS;
@@ -78,6 +80,8 @@ struct token_source *token_source_open(const char *data, const struct tokenizer 
         token_source_close(source);
         return NULL;
     }
+    if (cancel)
+        corpus_stop_when(source->corpus, cancel_wanted, cancel);
     return source;
 }
 
@@ -166,6 +170,8 @@ static enum status encode_job(const struct token_source *source, struct job *job
     buffer_clear(&job->starts);
     for (size_t i = 0; i < job->segments.len / sizeof *segments && job->number >= source->from; i++) {
         const struct segment *s = &segments[i];
+        if (source->cancel && cancel_error(source->cancel, &job->err) != STATUS_OK)
+            return STATUS_CANCELLED;
         if (s->parted && end_of_text >= 0)
             buffer_append(&job->ids, &end_of_text, sizeof end_of_text);
         const size_t start = job->ids.len / sizeof(int32_t);
@@ -259,7 +265,7 @@ enum status text_pieces_each(const char *data, const struct tokenizer *tokenizer
                              void *arg, bool (*tick)(void *arg, uint64_t done, uint64_t total), struct error *err)
 {
     static const struct parallel_options one_by_one = {.max_chunk = 1};
-    struct each each = {token_source_open(data, tokenizer, pool, err), work, arg};
+    struct each each = {token_source_open(data, tokenizer, pool, NULL, err), work, arg};
     if (!each.source)
         return err->status;
     enum status st = STATUS_OK;

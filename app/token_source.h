@@ -10,6 +10,7 @@
 #define APP_TOKEN_SOURCE_H
 
 #include "base/status.h"
+#include "runtime/cancel.h"
 #include "runtime/pool.h"
 #include "tokenizer/tokenizer.h"
 
@@ -23,9 +24,9 @@ struct token_source;
  * for one. */
 enum status token_pool(int threads, struct pool **pool, struct error *err);
 
-/* Borrows tokenizer and pool (NULL: the caller alone). */
+/* Borrows all it is given.  A NULL pool is the caller alone; `cancel`, which may be NULL, gives up (STATUS_CANCELLED). */
 struct token_source *token_source_open(const char *data, const struct tokenizer *tokenizer, struct pool *pool,
-                                       struct error *err);
+                                       const struct cancel *cancel, struct error *err);
 void token_source_close(struct token_source *source); /* NULL is fine */
 
 /* The tokens of one job. */

@@ -220,7 +220,7 @@ static enum status encode_corpus(struct work *w, int threads, struct status_line
     struct token_source *source = NULL;
     uint64_t drawn = 0;
     enum status status = token_pool(threads, &pool, err);
-    if (status == STATUS_OK && !(source = token_source_open(w->data, w->tokenizer, pool, err)))
+    if (status == STATUS_OK && !(source = token_source_open(w->data, w->tokenizer, pool, NULL, err)))
         status = err->status;
     if (status == STATUS_OK) {
         w->data_bytes = token_source_bytes_total(source);

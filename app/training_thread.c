@@ -156,7 +156,7 @@ static enum status sample(struct training_thread *t, struct error *err)
     set_busy(t, "sampling");
     buffer_printf(&text, "step %" PRIu64 "  sample:\n", step);
     size_t head = text.len;
-    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->threads,
+    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->crew,
                                          job->sample_prompt, &sampling, job->sample_tokens, &text, err);
     if (status == STATUS_OK && text.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for a sample");
@@ -215,6 +215,18 @@ static bool due(uint64_t step, uint64_t every)
     return every > 0 && step % every == 0;
 }
 
+static bool evaluation_is_due(const struct training_job *job, uint64_t step)
+{
+    const struct train_settings *s = training_settings(job->training);
+    return (step == s->steps || due(step, s->eval_every)) && batch_iterator_val_windows(job->iterator) > 0;
+}
+
+bool training_thread_owes_evaluation(const struct training_job *job)
+{
+    const uint64_t step = training_step(job->training);
+    return step > 0 && evaluation_is_due(job, step) && !metrics_has_val(job->metrics);
+}
+
 static enum status after_step(void *ctx, struct threaded_training *system, bool save_asked, struct error *err)
 {
     struct training_thread *t = ctx;
@@ -234,7 +246,7 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
             say(t, text.data);
         buffer_release(&text);
     }
-    if (status == STATUS_OK && (last || due(line.step, s->eval_every)) && batch_iterator_val_windows(job->iterator) > 0)
+    if (status == STATUS_OK && evaluation_is_due(job, line.step))
         status = evaluate(t, err);
     if (status == STATUS_OK && !last && due(line.step, s->sample_every))
         status = sample(t, err);
@@ -256,6 +268,9 @@ static void drive(void *arg)
     enum status status = STATUS_OK;
     t->start_ns = t->mark_ns = t->stats_ns = clock_now_ns();
     threaded_training_on_step(job->system, after_step, t);
+    if (training_thread_owes_evaluation(job))
+        status = evaluate(t, err);
+    t->mark_ns = clock_now_ns();
     while (status == STATUS_OK && training_step(job->training) < steps && !threaded_training_stopping(job->system))
         status = threaded_train_epoch(job->system);
     if (status == STATUS_CANCELLED)
@@ -264,7 +279,7 @@ static void drive(void *arg)
         error_set(err, status, "%s", threaded_training_error(job->system));
     /* Stopped before the end: what was trained since the last checkpoint is kept. */
     uint64_t step = training_step(job->training);
-    if (status == STATUS_OK && step < steps && step > 0 && t->saved_step != step)
+    if (status == STATUS_OK && step != t->result.first_step && t->saved_step != step)
         status = save(t, err);
     /* A run that failed leaves its statistics too; what failed first is what is told. */
     struct error ignored;

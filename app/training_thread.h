@@ -8,6 +8,7 @@
 #ifndef APP_TRAINING_THREAD_H
 #define APP_TRAINING_THREAD_H
 
+#include "app/crew.h"
 #include "base/buffer.h"
 #include "base/status.h"
 #include "infer/generator.h"
@@ -33,7 +34,7 @@ struct training_job {
     const struct checkpoint_extra *extras;
     size_t num_extras;
     uint32_t settings_hash;
-    int threads;
+    const struct crew *crew;           /* for samples, which its token gives up */
     const char *sample_prompt; /* NULL: the usual one */
     size_t sample_tokens;
     uint64_t log_every;        /* steps between lines; 0: the main thread prints what it likes from snapshots */
@@ -63,6 +64,9 @@ struct training_result {
     uint64_t val_step;
     struct buffer checkpoint;               /* path of the last one, or empty */
 };
+
+/* The training was stopped during the evaluation of the step it stands at; the thread begins with that, then. */
+bool training_thread_owes_evaluation(const struct training_job *job);
 
 struct training_thread;
 

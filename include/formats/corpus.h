@@ -35,6 +35,9 @@ struct corpus_piece {
  * "text" (file and line number). */
 enum status corpus_next(struct corpus *corpus, struct corpus_piece *out, bool *more, struct error *err);
 
+/* From now on corpus_next asks before each read and returns STATUS_CANCELLED when stop(ctx) is true. */
+void corpus_stop_when(struct corpus *corpus, bool (*stop)(const void *ctx), const void *ctx);
+
 /* Bytes of input consumed and in all (compressed sizes count), for progress. */
 uint64_t corpus_bytes_read(const struct corpus *corpus);
 uint64_t corpus_bytes_total(const struct corpus *corpus);

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "runtime/team.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,9 @@ enum status generator_prompt(struct generator *generator, const int32_t *tokens,
 /* Draws the next token from the logits after all so far, and feeds it. */
 enum status generator_next(struct generator *generator, const struct sampling *sampling, int32_t *token,
                            struct error *err);
+
+/* Whether the model's configuration says that this token ends a text. */
+bool generator_is_end(const struct generator *generator, int32_t token);
 
 /* The weights changed (a training went on): pack them again before the next prompt. */
 void generator_refresh(struct generator *generator);

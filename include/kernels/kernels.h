@@ -43,9 +43,16 @@ struct gemm {
  * layernorm_backward_f32  ADDS to dx; writes y again unless NULL.  dx may not be dy
  * layernorm_columns_f32   dweight[j] = sum over rows of dy*xhat, dbias[j] = sum of dy, rows in order; add: ADDS that
  *                         whole sum to what is there.  dy and x have rows of `stride` floats, n columns are done
+ * rmsnorm_f32             y = x*rstd*weight; writes rstd = 1/sqrt(mean(x^2)+eps); y may be x
+ * rmsnorm_backward_f32    dx = (base +) the gradient; base may be NULL or dx, and dx may be dy; writes y again unless NULL
+ * rmsnorm_columns_f32     dweight[j] = sum over rows of dy*x*rstd, likewise; dy and x each have their own stride
  * colsum_f32              dst[j] = sum over rows of x, likewise
  * gelu_f32                y = x * sigmoid(2u), u = sqrt(2/pi)(x + 0.044715 x^3): GPT-2's tanh form; y may be x
  * gelu_backward_f32       dx *= gelu'(x); writes y = gelu(x) unless NULL
+ * swiglu_f32              y = gate * sigmoid(gate) * up; y may be either
+ * swiglu_backward_f32     y holds dy and becomes the activation; writes dgate and dup
+ * rope_f32                x [2 half]: pairs (x[i], x[half+i]) turned by the angle whose cos and sin [half] are given;
+ *                         direction 1, or -1 for the way back
  * softmax_f32             p[0…n) = exp(scale*p - max) * inverse_sum in place, p[n…n_total) = 0; max of scale*p
  * softmax_again_f32       the same bits from the max and inverse_sum that softmax_f32 wrote
  * softmax_backward_f32    ds = p*(ds - dot)*scale for i < n, 0 up to n_total

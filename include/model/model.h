@@ -3,6 +3,7 @@
  *
  * All parameters are one run of floats in canonical layout (Hugging Face's shapes, row-major), each tensor on a
  * cache line; gradients and moments are runs of the same layout.  Sums and hashes go in the order of this list.
+ * GPT-2's matrices are [in,out] and its names lack "transformer."; all others' are [out,in].
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -14,8 +15,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a parameter is to the decoder, whatever its family calls it. */
+enum param_role {
+    PARAM_EMBEDDING, PARAM_POSITIONS,
+    PARAM_NORM1_W, PARAM_NORM1_B,                    /* before attention */
+    PARAM_QKV_W, PARAM_QKV_B,                        /* q, k and v in one matrix (GPT-2) … */
+    PARAM_Q_W, PARAM_Q_B, PARAM_K_W, PARAM_K_B, PARAM_V_W, PARAM_V_B, /* … or in three */
+    PARAM_Q_NORM, PARAM_K_NORM,                      /* of each head */
+    PARAM_PROJ_W, PARAM_PROJ_B,                      /* behind attention */
+    PARAM_NORM2_W, PARAM_NORM2_B,                    /* before the MLP */
+    PARAM_GATE_W, PARAM_GATE_B, PARAM_UP_W, PARAM_UP_B, PARAM_DOWN_W, PARAM_DOWN_B,
+    PARAM_NORMF_W, PARAM_NORMF_B,                    /* the last norm */
+    PARAM_HEAD,                                      /* where it is not the embedding */
+    PARAM_ROLES
+};
+
 struct param {
-    char name[48];   /* "h.3.attn.c_attn.weight": transformers' names without "transformer." */
+    char name[64];   /* "h.3.attn.c_attn.weight", "model.layers.3.mlp.up_proj.weight": transformers' names */
+    enum param_role role;
+    size_t layer;    /* 0 where the parameter is not a layer's */
     size_t rank, shape[2];
     size_t offset;   /* first element, in floats; a multiple of 16 */
     size_t count;    /* elements */
@@ -41,7 +59,8 @@ uint64_t model_num_parameters(const struct model *model);
 size_t model_config_size(const struct model_config *config);              /* the same before there is a model */
 uint64_t model_config_num_parameters(const struct model_config *config);
 
-/* GPT-2's initialisation: normal(0, 0.02), residual projections divided by sqrt(2 L), biases 0, norms 1. */
+/* As transformers begins: normal(0, initializer_range), biases 0, norms 1; in GPT-2 the residual projections divided by
+ * sqrt(2 L). */
 void model_init_weights(struct model *model, uint64_t seed);
 
 /* Reads config.json and model.safetensors of a directory; every parameter must be there in its shape, F32. */

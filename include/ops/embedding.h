@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * ops/embedding.h - token and position embeddings of rows, and their gradients.
+ * ops/embedding.h - token and learned position embeddings of rows, and their gradients.
  */
 #ifndef OPS_EMBEDDING_H
 #define OPS_EMBEDDING_H
@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* x [rows,C] = wte[token] + wpe[position], position = (first_row + r) mod period.  One member.  */
+/* x [rows,C] = wte[token] + wpe[position], position = (first_row + r) mod period; wpe NULL: none.  One member.  */
 void embedding_rows(float *x, const int32_t *tokens, const float *wte, const float *wpe, size_t rows, size_t cols,
                     size_t first_row, size_t period);
 
-/* Gradients from dx [B*T,C].  dwte [V,C]: ADDS row after row in order.  dwpe [T,C]: the sum over sequences is written,
+/* Gradients from dx [B*T,C].  dwte [V,C]: ADDS row after row in order.  dwpe [T,C], unless NULL: the sum over sequences is written,
  * or (add) added whole; rows of dwpe from T to `positions` get 0 when written.  Members own columns, so that no token is anybody's in particular. */
 struct embedding_grad {
     float *dwte, *dwpe;

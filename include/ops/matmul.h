@@ -24,6 +24,16 @@ size_t packed_bytes(size_t k, size_t n);
 void matmul_pack(struct sphere *me, struct packed *dst, const float *src, size_t row, size_t col);
 size_t matmul_pack_units(size_t n);
 
+/* A part of a matrix that is stored in pieces: element (p,j) of its [k,n] at data[p*row + j*col]. */
+struct part {
+    const float *data;
+    size_t row, col, k, n;
+};
+
+/* The same of a matrix made of n_parts parts: beside each other (dst->n is the sum of theirs, k the same), or below each other. */
+void matmul_pack_beside(struct sphere *me, struct packed *dst, const struct part *parts, size_t n_parts);
+void matmul_pack_below(struct sphere *me, struct packed *dst, const struct part *parts, size_t n_parts);
+
 /* y [rows,n] = (add +) x [rows,k] · b + bias, on the caller's rows; strides in floats.  bias [n] and add may be NULL;
  * add may be y.  One member alone. */
 void matmul_rows(struct sphere *me, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,

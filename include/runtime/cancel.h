@@ -42,6 +42,9 @@ void cancel_set_timeout(struct cancel *cancel, uint64_t timeout_ns);
 /* STATUS_OK, or STATUS_CANCELLED from the request or the deadline on.  What the requester wrote before is then seen. */
 enum status cancel_check(const struct cancel *cancel);
 
+/* Whether it is cancelled, for layers that are handed a function: `cancel` is a struct cancel. */
+bool cancel_wanted(const void *cancel);
+
 /* The same, and *err says "cancelled: reason". */
 enum status cancel_error(const struct cancel *cancel, struct error *err);
 

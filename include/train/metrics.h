@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "formats/json.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct metrics;
@@ -30,6 +31,10 @@ struct metrics_step {
  * off, so that a resumed run's file is that of one never interrupted; a fresh run gives 0. */
 struct metrics *metrics_open(const char *path, uint64_t step, struct error *err);
 void metrics_close(struct metrics *metrics); /* NULL is fine */
+
+/* Whether the validation loss of `step` was there when the file was opened: a run that was stopped during an evaluation
+ * makes up for it. */
+bool metrics_has_val(const struct metrics *metrics);
 
 enum status metrics_write_step(struct metrics *metrics, const struct metrics_step *line, struct error *err);
 enum status metrics_write_val(struct metrics *metrics, uint64_t step, double val_loss, double elapsed_s,

@@ -38,7 +38,8 @@ struct train_settings {
     uint64_t sample_every;   /* steps; 0 = only at the end */
 };
 
-/* gpt2, gpt2-medium, gpt2-large, shakespeare-char, shakespeare-char-cpu, demo.  STATUS_CONFIG: unknown, with the names. */
+/* gpt2, gpt2-medium, gpt2-large, shakespeare-char, shakespeare-char-cpu, llama-char-cpu, demo.  STATUS_CONFIG: unknown,
+ * with the names. */
 enum status train_settings_preset(struct train_settings *out, const char *name, struct error *err);
 const char *const *train_preset_names(void); /* NULL-terminated */
 

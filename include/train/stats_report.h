@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "formats/json.h"
+#include "runtime/pool.h"
 #include "runtime/sphere.h"
 
 #include <stdbool.h>
@@ -19,10 +20,17 @@ struct stats_report {
     uint64_t step, tokens;
     double seconds;               /* since the team was made */
     struct sphere_stats *spheres; /* [num_spheres], owned */
+    int num_workers;              /* threads of the pool that ran tasks; 0 where there is no pool */
+    struct pool_stats pool;       /* all of them together, and what was created outside */
+    struct pool_stats *workers;   /* [num_workers], owned */
 };
 void stats_report_release(struct stats_report *report);
 
-/* The table: whole, levels, groups; then every sphere when `all` or when there are at most 24. */
+/* Fills the last three from a pool; NULL is fine.  Threads that only took part in gangs are in the sum alone.
+ * STATUS_NOMEM. */
+enum status stats_report_add_pool(struct stats_report *report, const struct pool *pool, struct error *err);
+
+/* The table: whole, levels, groups; then every sphere when `all` or when there are at most 24; the pool. */
 void stats_report_table(const struct stats_report *report, bool all, struct buffer *out);
 json_t *stats_report_json(const struct stats_report *report); /* new reference */
 enum status stats_report_read(const char *path, struct stats_report *out, struct error *err);

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "data/batch_iterator.h"
+#include "runtime/cancel.h"
 #include "runtime/sphere.h"
 #include "runtime/team.h"
 #include "train/stats_report.h"
@@ -29,10 +30,19 @@ struct threaded_training *threaded_training_create(struct training *training, st
                                                    int num_threads);
 const char *threaded_training_create_error(void);
 
-/* The same with the back end chosen and the error returned. */
+struct threaded_training_options {
+    int num_threads;           /* as above */
+    enum team_backend backend;
+    struct pool *pool;         /* whose threads the spheres are (runtime/team.h); NULL = threads of their own */
+    const struct cancel *stop; /* as TRAINING_STOP from its cancellation on; may be NULL.  Outlives the system */
+    const struct cancel *cancel; /* as TRAINING_CANCEL, likewise */
+};
+
+/* The same with more to say and the error returned. */
 struct threaded_training *threaded_training_create_with(struct training *training,
-                                                        struct batch_iterator *batch_iterator, int num_threads,
-                                                        enum team_backend backend, struct error *err);
+                                                        struct batch_iterator *batch_iterator,
+                                                        const struct threaded_training_options *options,
+                                                        struct error *err);
 void threaded_training_free(struct threaded_training *system); /* NULL is fine */
 
 /* Trains until the running epoch is over (each window served), settings->steps are done, or control says so.
@@ -44,7 +54,8 @@ const char *threaded_training_error(const struct threaded_training *system); /* 
 /* One optimizer step, for callers that want their own loop. */
 enum status threaded_train_step(struct threaded_training *system);
 
-/* Mean loss over validation: `batches` leaves of micro_batch windows, 0 = all.  NaN when there is no validation part. */
+/* Mean loss over validation: `batches` leaves of micro_batch windows, 0 = all.  NaN when there is no validation part.
+ * STATUS_CANCELLED, between two leaves, when a stop or a cancellation came. */
 enum status threaded_training_evaluate(struct threaded_training *system, uint64_t batches, double *val_loss);
 
 /* Table of the spheres to stdout: groups, levels and whole; every sphere when there are few. */
@@ -63,7 +74,8 @@ enum training_command {
     TRAINING_PAUSE,      /* after the present step, until RESUME */
     TRAINING_RESUME,
     TRAINING_SAVE_NOW,   /* after the present step; when paused, after the first one that follows */
-    TRAINING_STOP,       /* after the present step; threaded_train_epoch returns STATUS_OK, now and from then on */
+    TRAINING_STOP,       /* after the present step, at once in an evaluation; threaded_train_epoch returns STATUS_OK, now
+                          * and from then on */
     TRAINING_CANCEL      /* at once, inside the step (between two leaves), a pause or an evaluation */
 };
 void threaded_training_command(struct threaded_training *system, enum training_command command);

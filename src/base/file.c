@@ -296,6 +296,24 @@ struct file_writer {
     unsigned char pending[WRITER_BYTES];
 };
 
+/* Of the calling thread. */
+static _Thread_local struct {
+    bool (*wanted)(const void *ctx);
+    const void *ctx;
+} stop;
+
+void file_writer_stop_when(bool (*wanted)(const void *ctx), const void *ctx)
+{
+    stop.wanted = wanted;
+    stop.ctx = ctx;
+}
+
+static void look_for_stop(struct file_writer *writer)
+{
+    if (stop.wanted && writer->failure.status == STATUS_OK && stop.wanted(stop.ctx))
+        error_set(&writer->failure, STATUS_CANCELLED, "cancelled while writing %s", writer->path);
+}
+
 struct file_writer *file_writer_open(const char *path, struct error *err)
 {
     struct file_writer *writer = mem_alloc(sizeof *writer);
@@ -328,7 +346,12 @@ static void put(struct file_writer *writer, const void *bytes, size_t n)
 
 void file_writer_write(struct file_writer *writer, const void *bytes, size_t n)
 {
-    if (n == 0)
+    enum { BETWEEN_LOOKS = 4 << 20 };
+    for (; n > BETWEEN_LOOKS; n -= BETWEEN_LOOKS, bytes = (const char *)bytes + BETWEEN_LOOKS) {
+        file_writer_write(writer, bytes, BETWEEN_LOOKS);
+        look_for_stop(writer);
+    }
+    if (n == 0 || writer->failure.status != STATUS_OK)
         return;
     writer->crc32 = (uint32_t)crc32_z(writer->crc32, bytes, n);
     writer->size_bytes += n;
@@ -348,6 +371,7 @@ enum status file_writer_close(struct file_writer *writer, bool sync, uint64_t *s
                               struct error *err)
 {
     put(writer, writer->pending, writer->used);
+    look_for_stop(writer);
     if (writer->failure.status == STATUS_OK && sync && !sync_fd(writer->fd))
         error_set(&writer->failure, STATUS_IO, "cannot sync %s: %m", writer->path);
     if (close(writer->fd) != 0 && errno != EINTR && writer->failure.status == STATUS_OK)

@@ -46,6 +46,9 @@ struct corpus {
     z_stream z;      /* next_in, avail_in: what of `input` is not used yet, compressed or not */
     unsigned char *input;
 
+    bool (*stop)(const void *ctx); /* or NULL */
+    const void *stop_ctx;
+
     char *piece;
     const char *rest; /* in `piece`: what was read and not given out yet … */
     size_t rest_bytes; /* … and how much */
@@ -306,6 +309,8 @@ static enum status inflate_bytes(struct corpus *corpus, char *out, size_t n, siz
 /* Up to n > 0 bytes of the present file, decompressed; *got is 0 only at its end. */
 static enum status read_bytes(struct corpus *corpus, char *out, size_t n, size_t *got, struct error *err)
 {
+    if (corpus->stop && corpus->stop(corpus->stop_ctx))
+        return error_set(err, STATUS_CANCELLED, "cancelled while reading %s", corpus->sources[corpus->at].path);
     if (corpus->gzip != GZIP_NOT)
         return inflate_bytes(corpus, out, n, got, err);
     const enum status st = fill_input(corpus, err);
@@ -481,4 +486,10 @@ uint64_t corpus_bytes_total(const struct corpus *corpus)
 size_t corpus_num_files(const struct corpus *corpus)
 {
     return corpus->count;
+}
+
+void corpus_stop_when(struct corpus *corpus, bool (*stop)(const void *ctx), const void *ctx)
+{
+    corpus->stop = stop;
+    corpus->stop_ctx = ctx;
 }

@@ -1,19 +1,88 @@
 /* SPDX-License-Identifier: MIT
- * formats/model_config.c - GPT-2's config.json.  Keys, defaults and their meaning: transformers, configuration_gpt2.py.
+ * formats/model_config.c - what the families are by default, and what a configuration may say.
  */
 #include "formats/model_config.h"
 
-#include "formats/json.h"
+#include "model_config_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { MAX_CONFIG_BYTES = 1 << 20, MAX_SIZE = INT32_MAX, GPT2_END_OF_TEXT = 50256 };
+const struct family model_families[MODEL_FAMILIES] = {
+    [MODEL_GPT2] = {"gpt2", "GPT2LMHeadModel", 50257, 1024, 768, 0, 12, 12, 0, 0, 0, 50256, 50256, -1},
+    [MODEL_LLAMA] = {"llama", "LlamaForCausalLM", 32000, 2048, 4096, 11008, 32, 32, 0, 0, 0, 1, 2, -1},
+    [MODEL_MISTRAL] = {"mistral", "MistralForCausalLM", 32000, 131072, 4096, 14336, 32, 32, 8, 0, 4096, 1, 2, -1},
+    [MODEL_QWEN2] = {"qwen2", "Qwen2ForCausalLM", 151936, 32768, 4096, 22016, 32, 32, 32, 0, 4096, -1, -1, -1},
+    [MODEL_QWEN3] = {"qwen3", "Qwen3ForCausalLM", 151936, 32768, 4096, 22016, 32, 32, 32, 128, 4096, -1, -1, -1},
+    [MODEL_SMOLLM3] = {"smollm3", "SmolLM3ForCausalLM", 128256, 32768, 2048, 11008, 36, 16, 4, 0, 0, 128000, 128001,
+                       128004},
+};
 
-static enum status check_size(const char *name, size_t value, struct error *err)
+const char *model_family_name(enum model_family family)
 {
-    if (value < 1 || value > MAX_SIZE)
-        return error_set(err, STATUS_CONFIG, "%s is %zu, outside 1 … %d", name, value, (int)MAX_SIZE);
+    return (unsigned)family < MODEL_FAMILIES ? model_families[family].model_type : "unknown";
+}
+
+struct model_config model_config_of(enum model_family family)
+{
+    struct model_config c = {.family = family, .initializer_range = 0.02f, .bos_token_id = -1, .pad_token_id = -1};
+    if (family == MODEL_GPT2) {
+        c.norm = NORM_LAYER;
+        c.mlp = MLP_GELU;
+        c.qkv_bias = c.out_bias = c.mlp_bias = c.tied = true;
+        c.rope = ROPE_NONE;
+        c.norm_epsilon = 1e-5f;
+        return c;
+    }
+    c.norm = NORM_RMS;
+    c.mlp = MLP_SWIGLU;
+    c.qkv_bias = family == MODEL_QWEN2;
+    c.qk_norm = family == MODEL_QWEN3;
+    c.tied = family == MODEL_SMOLLM3;
+    c.rope = ROPE_DEFAULT;
+    c.rope_theta = family == MODEL_SMOLLM3 ? 2000000.0f : 10000.0f;
+    c.norm_epsilon = 1e-6f;
+    return c;
+}
+
+void model_config_describe(const struct model_config *c, struct buffer *out)
+{
+    if (c->family != MODEL_GPT2)
+        buffer_printf(out, "%s, ", model_family_name(c->family));
+    buffer_printf(out, "%zu layers, %zu heads", c->n_layer, c->n_head);
+    if (c->n_kv_head != c->n_head)
+        buffer_printf(out, " (%zu of keys and values)", c->n_kv_head);
+    buffer_printf(out, ", %zu wide, context %zu", c->n_embd, c->n_positions);
+}
+
+void model_config_complete(struct model_config *c)
+{
+    if (c->n_kv_head == 0)
+        c->n_kv_head = c->n_head;
+    if (c->head_dim == 0 && c->n_head)
+        c->head_dim = c->n_embd / c->n_head;
+    if (c->n_inner == 0 && c->mlp == MLP_GELU)
+        c->n_inner = 4 * c->n_embd;
+}
+
+void model_config_set_end_of_text(struct model_config *c, int32_t id)
+{
+    c->bos_token_id = c->eos_token_ids[0] = id;
+    c->num_eos = id >= 0;
+}
+
+bool model_config_is_eos(const struct model_config *c, int32_t id)
+{
+    for (size_t i = 0; i < c->num_eos; i++)
+        if (c->eos_token_ids[i] == id)
+            return true;
+    return false;
+}
+
+static enum status check_size(const char *name, size_t value, size_t max, struct error *err)
+{
+    if (value < 1 || value > max)
+        return error_set(err, STATUS_CONFIG, "%s is %zu, outside 1 … %zu", name, value, max);
     return STATUS_OK;
 }
 
@@ -25,6 +94,13 @@ static enum status check_probability(const char *name, float value, struct error
     return STATUS_OK;
 }
 
+static enum status check_positive(const char *name, float value, struct error *err)
+{
+    if (!(value > 0 && isfinite(value)))
+        return error_set(err, STATUS_CONFIG, "%s is %g, where a positive number should be", name, (double)value);
+    return STATUS_OK;
+}
+
 static enum status check_token(const char *name, int32_t id, size_t vocab_size, struct error *err)
 {
     if (id < -1 || (id >= 0 && (size_t)id >= vocab_size))
@@ -33,204 +109,127 @@ static enum status check_token(const char *name, int32_t id, size_t vocab_size, 
     return STATUS_OK;
 }
 
-enum status model_config_check(const struct model_config *config, struct error *err)
+static enum status check_sizes(const struct model_config *c, struct error *err)
 {
-    enum status st = STATUS_OK;
-    if (config->family != MODEL_GPT2)
-        return error_set(err, STATUS_CONFIG, "unknown model family %d", (int)config->family);
     const struct {
         const char *name;
-        size_t value;
-    } sizes[] = {{"vocab_size", config->vocab_size}, {"n_positions", config->n_positions}, {"n_embd", config->n_embd},
-                 {"n_layer", config->n_layer},       {"n_head", config->n_head},           {"n_inner", config->n_inner}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && st == STATUS_OK; i++)
-        st = check_size(sizes[i].name, sizes[i].value, err);
-    if (st != STATUS_OK)
-        return st;
-    if (config->n_embd % config->n_head)
-        return error_set(err, STATUS_CONFIG, "the width n_embd = %zu is not divisible by n_head = %zu", config->n_embd,
-                         config->n_head);
-    if ((st = check_probability("embd_pdrop", config->embd_pdrop, err)) != STATUS_OK ||
-        (st = check_probability("attn_pdrop", config->attn_pdrop, err)) != STATUS_OK ||
-        (st = check_probability("resid_pdrop", config->resid_pdrop, err)) != STATUS_OK)
-        return st;
-    if (!(config->layer_norm_epsilon > 0 && isfinite(config->layer_norm_epsilon)))
-        return error_set(err, STATUS_CONFIG, "layer_norm_epsilon is %g, where a positive number should be",
-                         (double)config->layer_norm_epsilon);
-    if (!(config->initializer_range >= 0 && isfinite(config->initializer_range)))
-        return error_set(err, STATUS_CONFIG, "initializer_range is %g, where 0 or a positive number should be",
-                         (double)config->initializer_range);
-    if ((st = check_token("bos_token_id", config->bos_token_id, config->vocab_size, err)) != STATUS_OK)
-        return st;
-    return check_token("eos_token_id", config->eos_token_id, config->vocab_size, err);
-}
-
-static enum status get_size(const json_t *object, const char *key, size_t *out, const char *where, struct error *err)
-{
-    uint64_t value = *out;
-    const enum status st = json_get_u64(object, key, false, MAX_SIZE, &value, where, err);
-    *out = (size_t)value;
-    return st;
-}
-
-static enum status get_float(const json_t *object, const char *key, float *out, const char *where, struct error *err)
-{
-    double value = (double)*out;
-    const enum status st = json_get_double(object, key, false, &value, where, err);
-    *out = (float)value;
-    return st;
-}
-
-/* Absent is GPT-2's own default; null is none.  An id beyond the vocabulary can never occur, which is none too:
- * transformers writes 50256 into the configuration of a model with fifty tokens. */
-static enum status get_token(const json_t *object, const char *key, size_t vocab_size, int32_t *out, const char *where,
-                             struct error *err)
-{
-    uint64_t id = GPT2_END_OF_TEXT;
-    *out = -1;
-    if (json_is_null(json_object_get(object, key)))
-        return STATUS_OK;
-    const enum status st = json_get_u64(object, key, false, MAX_SIZE, &id, where, err);
-    if (st == STATUS_OK && id < vocab_size)
-        *out = (int32_t)id;
-    return st;
-}
-
-/* A switch that has to stand where we have it. */
-static enum status expect_bool(const json_t *object, const char *key, bool wanted, const char *where, struct error *err)
-{
-    bool value = wanted;
-    const enum status st = json_get_bool(object, key, false, &value, where, err);
-    if (st == STATUS_OK && value != wanted)
-        return error_set(err, STATUS_CONFIG, "%s: \"%s\" is %s; only %s is done here", where, key,
-                         value ? "true" : "false", wanted ? "true" : "false");
-    return st;
-}
-
-static enum status check_kind(const json_t *object, const char *where, struct error *err)
-{
-    const char *text = NULL;
-    enum status st = json_get_text(object, "model_type", true, &text, where, err);
-    if (st != STATUS_OK)
-        return st;
-    if (strcmp(text, "gpt2") != 0)
-        return error_set(err, STATUS_CONFIG, "%s: \"model_type\" is \"%s\"; only \"gpt2\" is done here", where, text);
-    const json_t *architectures = json_object_get(object, "architectures");
-    if (architectures && !json_is_null(architectures)) {
-        const char *name = json_string_value(json_array_get(architectures, 0));
-        if (json_array_size(architectures) != 1 || !name || strcmp(name, "GPT2LMHeadModel") != 0)
-            return error_set(err, STATUS_CONFIG, "%s: \"architectures\" is [\"%s\"%s]; only GPT2LMHeadModel is done here",
-                             where, name ? name : "", json_array_size(architectures) > 1 ? ", …" : "");
+        size_t value, max;
+    } sizes[] = {{"vocab_size", c->vocab_size, MAX_SIZE}, {"n_positions", c->n_positions, MAX_SIZE},
+                 {"n_embd", c->n_embd, MAX_SIZE},         {"n_layer", c->n_layer, MODEL_LAYERS_MAX},
+                 {"n_head", c->n_head, MAX_SIZE},         {"n_kv_head", c->n_kv_head, MAX_SIZE},
+                 {"head_dim", c->head_dim, MAX_SIZE},     {"n_inner", c->n_inner, MAX_SIZE}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const enum status st = check_size(sizes[i].name, sizes[i].value, sizes[i].max, err);
+        if (st != STATUS_OK)
+            return st;
     }
-    text = "gelu_new";
-    st = json_get_text(object, "activation_function", false, &text, where, err);
-    if (st == STATUS_OK && strcmp(text, "gelu_new") != 0 && strcmp(text, "gelu_pytorch_tanh") != 0)
+    if (c->n_head % c->n_kv_head)
         return error_set(err, STATUS_CONFIG,
-                         "%s: \"activation_function\" is \"%s\"; only \"gelu_new\" (and \"gelu_pytorch_tanh\", the same) "
-                         "is done here",
-                         where, text);
-    if (st != STATUS_OK || (st = expect_bool(object, "tie_word_embeddings", true, where, err)) != STATUS_OK ||
-        (st = expect_bool(object, "scale_attn_weights", true, where, err)) != STATUS_OK ||
-        (st = expect_bool(object, "scale_attn_by_inverse_layer_idx", false, where, err)) != STATUS_OK ||
-        (st = expect_bool(object, "reorder_and_upcast_attn", false, where, err)) != STATUS_OK)
-        return st;
-    return expect_bool(object, "add_cross_attention", false, where, err);
+                         "n_head = %zu is not a multiple of n_kv_head = %zu, the heads of keys and values", c->n_head,
+                         c->n_kv_head);
+    if (c->head_dim > MAX_SIZE / (c->n_head + 2 * c->n_kv_head))
+        return error_set(err, STATUS_CONFIG, "%zu heads of %zu channels are too wide", c->n_head, c->head_dim);
+    if (c->family == MODEL_GPT2 && (c->n_head * c->head_dim != c->n_embd || c->n_kv_head != c->n_head)) {
+        if (c->n_embd % c->n_head)
+            return error_set(err, STATUS_CONFIG, "the width n_embd = %zu is not divisible by n_head = %zu", c->n_embd,
+                             c->n_head);
+        return error_set(err, STATUS_CONFIG,
+                         "%zu heads of %zu channels and %zu of keys and values in a gpt2 of width n_embd = %zu; its "
+                         "heads are all alike and make up the width",
+                         c->n_head, c->head_dim, c->n_kv_head, c->n_embd);
+    }
+    return STATUS_OK;
 }
 
-static enum status read_object(const json_t *object, const char *where, struct model_config *config, struct error *err)
+/* Whether config.json of this family can say it, and so whether others would run the model as we do. */
+static enum status check_family(const struct model_config *c, struct error *err)
 {
-    enum status st = check_kind(object, where, err);
-    if (st != STATUS_OK)
+    const bool gpt2 = c->family == MODEL_GPT2, rope = c->rope != ROPE_NONE;
+    const struct model_config usual = model_config_of(c->family);
+    bool windows = false, without_rope = false, all_windows = true;
+    for (size_t l = 0; l < c->n_layer; l++) {
+        windows |= c->layer_kind[l] & LAYER_WINDOW;
+        all_windows &= (c->layer_kind[l] & LAYER_WINDOW) != 0;
+        without_rope |= c->layer_kind[l] & LAYER_NO_ROPE;
+    }
+    const bool can_have_bias = c->family == MODEL_LLAMA || c->family == MODEL_QWEN3 || c->family == MODEL_SMOLLM3;
+    const struct {
+        bool wrong;
+        const char *what;
+    } cases[] = {
+        {c->norm != usual.norm, "another norm"},
+        {c->mlp != usual.mlp, "another MLP"},
+        {c->qk_norm != usual.qk_norm, "norms of queries and keys otherwise"},
+        {rope == gpt2, "positions of another kind"},
+        {gpt2 && !c->tied, "a head of its own"},
+        {!can_have_bias && (c->qkv_bias != usual.qkv_bias || c->out_bias != usual.out_bias),
+         "biases in attention otherwise"},
+        {can_have_bias && c->qkv_bias != c->out_bias, "biases in one part of attention only"},
+        {c->mlp_bias != usual.mlp_bias && c->family != MODEL_LLAMA && c->family != MODEL_SMOLLM3,
+         "biases in the MLP otherwise"},
+        {without_rope && c->family != MODEL_SMOLLM3, "layers without rotation"},
+        {windows && (gpt2 || c->family == MODEL_LLAMA), "a sliding window"},
+        {c->window && !all_windows && c->family == MODEL_MISTRAL, "a sliding window in some layers"},
+        {windows && !c->window, "layers with a sliding window but no size for it"},
+        {!gpt2 && (c->embd_pdrop != 0 || c->resid_pdrop != 0), "dropout outside attention"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (cases[i].wrong)
+            return error_set(err, STATUS_CONFIG, "%s, which a %s does not have", cases[i].what,
+                             model_family_name(c->family));
+    return STATUS_OK;
+}
+
+static enum status check_rope(const struct model_config *c, struct error *err)
+{
+    enum status st;
+    if (c->rope == ROPE_NONE)
+        return STATUS_OK;
+    if ((unsigned)c->rope > ROPE_LLAMA3)
+        return error_set(err, STATUS_CONFIG, "unknown scaling of positions %d", (int)c->rope);
+    if (c->head_dim % 2)
+        return error_set(err, STATUS_CONFIG, "head_dim is %zu; rotation by position takes an even one", c->head_dim);
+    if ((st = check_positive("rope_theta", c->rope_theta, err)) != STATUS_OK)
         return st;
-    *config = (struct model_config){.family = MODEL_GPT2,
-                                    .vocab_size = 50257,
-                                    .n_positions = 1024,
-                                    .n_embd = 768,
-                                    .n_layer = 12,
-                                    .n_head = 12,
-                                    .layer_norm_epsilon = 1e-5f,
-                                    .initializer_range = 0.02f,
-                                    .embd_pdrop = 0.1f,
-                                    .attn_pdrop = 0.1f,
-                                    .resid_pdrop = 0.1f};
-    if ((st = get_size(object, "vocab_size", &config->vocab_size, where, err)) != STATUS_OK ||
-        (st = get_size(object, "n_positions", &config->n_positions, where, err)) != STATUS_OK ||
-        (st = get_size(object, "n_embd", &config->n_embd, where, err)) != STATUS_OK ||
-        (st = get_size(object, "n_layer", &config->n_layer, where, err)) != STATUS_OK ||
-        (st = get_size(object, "n_head", &config->n_head, where, err)) != STATUS_OK)
+    if (c->rope != ROPE_DEFAULT &&
+        (st = check_positive("the factor of rope_scaling", c->rope_factor, err)) != STATUS_OK)
         return st;
-    config->n_inner = 4 * config->n_embd; /* a size below 2^31; model_config_check has the last word */
-    if ((st = get_size(object, "n_inner", &config->n_inner, where, err)) != STATUS_OK ||
-        (st = get_float(object, "layer_norm_epsilon", &config->layer_norm_epsilon, where, err)) != STATUS_OK ||
-        (st = get_float(object, "initializer_range", &config->initializer_range, where, err)) != STATUS_OK ||
-        (st = get_float(object, "embd_pdrop", &config->embd_pdrop, where, err)) != STATUS_OK ||
-        (st = get_float(object, "attn_pdrop", &config->attn_pdrop, where, err)) != STATUS_OK ||
-        (st = get_float(object, "resid_pdrop", &config->resid_pdrop, where, err)) != STATUS_OK ||
-        (st = get_token(object, "bos_token_id", config->vocab_size, &config->bos_token_id, where, err)) != STATUS_OK ||
-        (st = get_token(object, "eos_token_id", config->vocab_size, &config->eos_token_id, where, err)) != STATUS_OK)
+    if (c->rope != ROPE_LLAMA3)
+        return STATUS_OK;
+    if ((st = check_positive("low_freq_factor", c->rope_low_freq_factor, err)) != STATUS_OK ||
+        (st = check_positive("high_freq_factor", c->rope_high_freq_factor, err)) != STATUS_OK)
         return st;
-    st = model_config_check(config, err);
-    if (st != STATUS_OK)
-        error_prefix(err, "%s", where);
+    if (!(c->rope_high_freq_factor > c->rope_low_freq_factor))
+        return error_set(err, STATUS_CONFIG, "high_freq_factor is %g, not above low_freq_factor, %g",
+                         (double)c->rope_high_freq_factor, (double)c->rope_low_freq_factor);
+    return check_size("original_max_position_embeddings", c->rope_original_positions, MAX_SIZE, err);
+}
+
+enum status model_config_check(const struct model_config *c, struct error *err)
+{
+    enum status st;
+    if ((unsigned)c->family >= MODEL_FAMILIES)
+        return error_set(err, STATUS_CONFIG, "unknown model family %d", (int)c->family);
+    if ((st = check_sizes(c, err)) != STATUS_OK || (st = check_family(c, err)) != STATUS_OK ||
+        (st = check_rope(c, err)) != STATUS_OK ||
+        (st = check_probability("embd_pdrop", c->embd_pdrop, err)) != STATUS_OK ||
+        (st = check_probability("attn_pdrop", c->attn_pdrop, err)) != STATUS_OK ||
+        (st = check_probability("resid_pdrop", c->resid_pdrop, err)) != STATUS_OK ||
+        (st = check_positive(c->norm == NORM_RMS ? "rms_norm_eps" : "layer_norm_epsilon", c->norm_epsilon, err)) !=
+            STATUS_OK)
+        return st;
+    if (c->window > MAX_SIZE)
+        return error_set(err, STATUS_CONFIG, "the sliding window is %zu, beyond %d", c->window, (int)MAX_SIZE);
+    if (!(c->initializer_range >= 0 && isfinite(c->initializer_range)))
+        return error_set(err, STATUS_CONFIG, "initializer_range is %g, where 0 or a positive number should be",
+                         (double)c->initializer_range);
+    if (c->num_eos > MODEL_EOS_MAX)
+        return error_set(err, STATUS_CONFIG, "%zu tokens that end a text; at most %d can be kept", c->num_eos,
+                         (int)MODEL_EOS_MAX);
+    if ((st = check_token("bos_token_id", c->bos_token_id, c->vocab_size, err)) != STATUS_OK ||
+        (st = check_token("pad_token_id", c->pad_token_id, c->vocab_size, err)) != STATUS_OK)
+        return st;
+    for (size_t i = 0; i < c->num_eos && st == STATUS_OK; i++)
+        st = check_token("eos_token_id", c->eos_token_ids[i], c->vocab_size, err);
     return st;
-}
-
-enum status model_config_read(const char *path, struct model_config *out, struct error *err)
-{
-    struct error mine = {0};
-    json_t *object = json_read_file(path, MAX_CONFIG_BYTES, &mine);
-    struct model_config config;
-    if (object)
-        read_object(object, path, &config, &mine);
-    json_decref(object);
-    if (mine.status == STATUS_OK)
-        *out = config;
-    else if (err)
-        *err = mine;
-    return mine.status;
-}
-
-static json_t *token_or_null(int32_t id)
-{
-    return id < 0 ? json_null() : json_integer(id);
-}
-
-/* json_write says so when `object` came out NULL. */
-static enum status write_and_free(json_t *object, struct buffer *out, struct error *err)
-{
-    const enum status st = json_write(object, true, out, err);
-    json_decref(object);
-    return st;
-}
-
-enum status model_config_json(const struct model_config *config, struct buffer *out, struct error *err)
-{
-    json_t *inner = config->n_inner == 4 * config->n_embd ? json_null() : json_integer((json_int_t)config->n_inner);
-    /* n_ctx: llama.cpp's converter wants it.  dtype: what transformers 5 calls torch_dtype. */
-    return write_and_free(
-        json_pack("{s:[s], s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b,"
-                  " s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                  "architectures", "GPT2LMHeadModel", "model_type", "gpt2", "activation_function", "gelu_new",
-                  "torch_dtype", "float32", "dtype", "float32", "tie_word_embeddings", 1, "use_cache", 1,
-                  "scale_attn_weights", 1, "scale_attn_by_inverse_layer_idx", 0, "reorder_and_upcast_attn", 0,
-                  "add_cross_attention", 0, "vocab_size", (json_int_t)config->vocab_size, "n_positions",
-                  (json_int_t)config->n_positions, "n_ctx", (json_int_t)config->n_positions, "n_embd",
-                  (json_int_t)config->n_embd, "n_layer", (json_int_t)config->n_layer, "n_head",
-                  (json_int_t)config->n_head, "n_inner", inner, "layer_norm_epsilon",
-                  json_real_from_float(config->layer_norm_epsilon), "initializer_range",
-                  json_real_from_float(config->initializer_range), "embd_pdrop",
-                  json_real_from_float(config->embd_pdrop), "attn_pdrop", json_real_from_float(config->attn_pdrop),
-                  "resid_pdrop", json_real_from_float(config->resid_pdrop), "bos_token_id",
-                  token_or_null(config->bos_token_id), "eos_token_id", token_or_null(config->eos_token_id)),
-        out, err);
-}
-
-enum status generation_config_json(const struct model_config *config, struct buffer *out, struct error *err)
-{
-    /* "*": an absent id is left out, for null would override transformers' own. */
-    return write_and_free(json_pack("{s:b, s:o*, s:o*}", "_from_model_config", 1, "bos_token_id",
-                                    config->bos_token_id < 0 ? NULL : json_integer(config->bos_token_id),
-                                    "eos_token_id",
-                                    config->eos_token_id < 0 ? NULL : json_integer(config->eos_token_id)),
-                          out, err);
 }

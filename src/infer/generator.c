@@ -73,6 +73,11 @@ void generator_free(struct generator *g)
     mem_free(g);
 }
 
+bool generator_is_end(const struct generator *g, int32_t token)
+{
+    return model_config_is_eos(model_config(g->model), token);
+}
+
 void generator_refresh(struct generator *g)
 {
     g->packed = false;

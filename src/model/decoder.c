@@ -42,27 +42,30 @@ static size_t chunk_rows(size_t rows, size_t vocab_size)
     return n < rows ? n : rows;
 }
 
+static struct fused take_fused(const struct decoder *d, struct taker *t, size_t in, size_t out, bool bias)
+{
+    struct fused f = {.forward = take_packed(t, in, out)};
+    if (d->use == DECODER_TRAIN)
+        f.backward = take_packed(t, out, in);
+    if (bias)
+        f.bias = take_floats(t, out);
+    return f;
+}
+
 static void lay_out_packed(struct decoder *d, struct taker *t)
 {
-    const bool train = d->use == DECODER_TRAIN;
-    const size_t C = d->C, F = d->F;
+    const struct model_config *c = &d->model->config;
     for (size_t l = 0; l < d->L; l++) {
-        struct layer_packed p = {.qkv = take_packed(t, C, 3 * C),
-                                 .proj = take_packed(t, C, C),
-                                 .fc = take_packed(t, C, F),
-                                 .fcproj = take_packed(t, F, C)};
-        if (train) {
-            p.qkv_t = take_packed(t, 3 * C, C);
-            p.proj_t = take_packed(t, C, C);
-            p.fc_t = take_packed(t, F, C);
-            p.fcproj_t = take_packed(t, C, F);
-        }
+        const struct layer_packed p = {.qkv = take_fused(d, t, d->C, d->E, c->qkv_bias),
+                                       .proj = take_fused(d, t, d->A, d->C, c->out_bias),
+                                       .up = take_fused(d, t, d->C, d->U, c->mlp_bias),
+                                       .down = take_fused(d, t, d->F, d->C, c->mlp_bias)};
         if (d->packed)
             d->packed[l] = p;
     }
-    d->head = take_packed(t, C, d->V);
-    if (train)
-        d->head_t = take_packed(t, d->V, C);
+    d->head = take_packed(t, d->C, d->V);
+    if (d->use == DECODER_TRAIN)
+        d->head_t = take_packed(t, d->V, d->C);
 }
 
 static void lay_out_acts(struct decoder *d, struct taker *t)
@@ -73,17 +76,21 @@ static void lay_out_acts(struct decoder *d, struct taker *t)
         struct layer_acts a = {.x = take_floats(t, n * C),
                                .mean1 = take_floats(t, n),
                                .rstd1 = take_floats(t, n),
-                               .qkv = take_floats(t, 3 * n * C),
-                               .att = take_floats(t, n * C),
+                               .qkv = take_floats(t, n * d->E),
+                               .att = take_floats(t, n * d->A),
                                .mid = take_floats(t, n * C),
                                .mean2 = take_floats(t, n),
                                .rstd2 = take_floats(t, n)};
+        if (train && d->model->config.qk_norm) {
+            a.qk_raw = take_floats(t, n * (d->H + d->kv_heads) * d->D);
+            a.qk_rstd = take_floats(t, n * (d->H + d->kv_heads));
+        }
         if (d->use != DECODER_GENERATE) {
             a.att_max = take_floats(t, n * d->H);
             a.att_inv = take_floats(t, n * d->H);
         }
         if (train || d->use == DECODER_GENERATE)
-            a.fch = take_floats(t, n * d->F);
+            a.fch = take_floats(t, n * d->U);
         if (d->acts)
             d->acts[l] = a;
     }
@@ -95,10 +102,17 @@ static void lay_out_acts(struct decoder *d, struct taker *t)
 
 static void lay_out_shared(struct decoder *d, struct taker *t)
 {
-    const size_t n = d->rows, C = d->C, F = d->F;
+    const size_t n = d->rows, C = d->C;
+    const struct model_config *c = &d->model->config;
+    if (c->rope != ROPE_NONE) {
+        const size_t angles = (d->use == DECODER_GENERATE ? ROW_BLOCK : d->T) * (d->D / 2);
+        d->frequency = take(t, d->D / 2 * sizeof *d->frequency);
+        d->cos = take_floats(t, angles);
+        d->sin = take_floats(t, angles);
+    }
     if (d->use == DECODER_GENERATE) {
         for (size_t l = 0; l < d->L; l++) {
-            float *cache = take(t, attention_cache_bytes(d->T, d->H, C / d->H));
+            float *cache = take(t, attention_cache_bytes(d->T, d->kv_heads, d->D));
             if (d->cache)
                 d->cache[l] = cache;
         }
@@ -111,15 +125,19 @@ static void lay_out_shared(struct decoder *d, struct taker *t)
     d->dxf = take_floats(t, n * C);
     d->g0 = take_floats(t, n * C);
     d->g1 = take_floats(t, n * C);
-    const bool dropout = d->model ? d->model->config.resid_pdrop > 0 : true;
+    const bool dropout = c->resid_pdrop > 0;
     d->dmlp = dropout ? take_floats(t, n * C) : d->g0;
     d->dproj = dropout ? take_floats(t, n * C) : d->g1;
-    d->dh = take_floats(t, n * F);
-    d->act = take_floats(t, n * F);
+    d->dh = take_floats(t, n * d->U);
+    d->act = take_floats(t, n * d->F);
     d->dln2 = take_floats(t, n * C);
     d->ln2 = take_floats(t, n * C);
-    d->datt = take_floats(t, n * C);
-    d->dqkv = take_floats(t, 3 * n * C);
+    d->datt = take_floats(t, n * d->A);
+    d->dqkv = take_floats(t, n * d->E);
+    if (c->qk_norm) {
+        d->dq_norm = take_floats(t, d->B * d->H * d->D);
+        d->dk_norm = take_floats(t, d->B * d->kv_heads * d->D);
+    }
     d->ln1[0] = take_floats(t, n * C);
     d->ln1[1] = take_floats(t, n * C);
     d->dln1 = take_floats(t, n * C);
@@ -135,32 +153,55 @@ static struct decoder shape_of(const struct model_config *c, enum decoder_use us
                         .F = c->n_inner,
                         .H = c->n_head,
                         .L = c->n_layer,
-                        .V = c->vocab_size};
+                        .V = c->vocab_size,
+                        .kv_heads = c->n_kv_head,
+                        .D = c->head_dim,
+                        .swiglu = c->mlp == MLP_SWIGLU,
+                        .out_in = model_matrices_out_in(c)};
+    d.A = d.H * d.D;
+    d.E = d.A + 2 * d.kv_heads * d.D;
+    d.U = d.swiglu ? 2 * d.F : d.F;
+    d.num_qkv = c->family == MODEL_GPT2 ? 1 : 3;
+    d.num_up = d.swiglu ? 2 : 1;
     d.rows = use == DECODER_GENERATE ? ROW_BLOCK : d.B * d.T; /* generation feeds at most a block at a time */
     d.chunk = chunk_rows(d.rows, d.V);
     d.logits_stride = (d.V + 15) / 16 * 16;
     return d;
 }
 
+/* Layers differ in their windows; the scratch must do for the widest view. */
+static size_t attention_scratch_of(const struct decoder *d)
+{
+    const struct model_config *c = &d->model->config;
+    size_t window = c->window;
+    for (size_t l = 0; l < d->L; l++)
+        if (!(c->layer_kind[l] & LAYER_WINDOW))
+            window = 0;
+    if (d->use == DECODER_GENERATE)
+        return attention_cached_scratch_bytes(d->T, window);
+    return attention_scratch_bytes(d->T, d->D, window);
+}
+
 static size_t scratch_of(const struct decoder *d)
 {
     const size_t block =
-        arena_piece_bytes(ROW_BLOCK * d->C * sizeof(float)) + arena_piece_bytes(ROW_BLOCK * d->F * sizeof(float));
-    size_t most = block, attention = attention_scratch_bytes(d->T, d->C / d->H),
-           grad = weight_grad_scratch_bytes(d->rows);
+        arena_piece_bytes(ROW_BLOCK * d->C * sizeof(float)) + arena_piece_bytes(ROW_BLOCK * d->U * sizeof(float));
+    size_t most = block, attention = attention_scratch_of(d), grad = weight_grad_scratch_bytes(d->rows);
     most = attention > most ? attention : most;
     return d->use == DECODER_TRAIN && grad > most ? grad : most;
 }
 
 static int width_of(const struct decoder *d)
 {
-    size_t width = (d->rows + ROW_GRAIN - 1) / ROW_GRAIN, attention = attention_units(d->B, d->H);
+    const struct attention attention = {.batch = d->B, .heads = d->H, .kv_heads = d->kv_heads};
+    const size_t heads = attention_forward_units(&attention);
+    size_t width = (d->rows + ROW_GRAIN - 1) / ROW_GRAIN;
     if (d->use == DECODER_GENERATE)
-        width = matmul_pack_units(d->V > d->F ? d->V : d->F);
-    width = attention > width ? attention : width;
-    if (d->use == DECODER_TRAIN) { /* phase A: attention and three weight gradients at once; the head's */
-        size_t phase =
-            attention + weight_grad_units(d->F, d->C) + weight_grad_units(d->C, d->F) + weight_grad_units(d->C, d->C);
+        width = matmul_pack_units(d->V > d->U ? d->V : d->U);
+    width = heads > width ? heads : width;
+    if (d->use == DECODER_TRAIN) { /* phase A: attention and the weight gradients of MLP and projection; the head's */
+        size_t phase = attention_backward_units(&attention) + weight_grad_units(d->F, d->C) +
+                       weight_grad_units(d->C, d->U) + weight_grad_units(d->A, d->C);
         size_t head = weight_grad_units(d->V, d->C);
         width = phase > width ? phase : width;
         width = head > width ? head : width;
@@ -185,25 +226,112 @@ struct decoder_memory decoder_plan(const struct model_config *config, enum decod
                                    .max_width = width_of(&d)};
 }
 
-static size_t offset_of(const struct model *m, size_t index)
+/* Where a parameter goes in the tables of the decoder. */
+static size_t *place_of(struct decoder *d, struct layer_params *l, enum param_role role)
 {
-    return m->params[index].offset;
+    switch (role) {
+    case PARAM_EMBEDDING:
+        return &d->wte;
+    case PARAM_POSITIONS:
+        return &d->wpe;
+    case PARAM_NORM1_W:
+        return &l->norm1.weight;
+    case PARAM_NORM1_B:
+        return &l->norm1.bias;
+    case PARAM_QKV_W:
+    case PARAM_Q_W:
+        return &l->qkv[0].weight;
+    case PARAM_QKV_B:
+    case PARAM_Q_B:
+        return &l->qkv[0].bias;
+    case PARAM_K_W:
+        return &l->qkv[1].weight;
+    case PARAM_K_B:
+        return &l->qkv[1].bias;
+    case PARAM_V_W:
+        return &l->qkv[2].weight;
+    case PARAM_V_B:
+        return &l->qkv[2].bias;
+    case PARAM_Q_NORM:
+        return &l->q_norm;
+    case PARAM_K_NORM:
+        return &l->k_norm;
+    case PARAM_PROJ_W:
+        return &l->proj.weight;
+    case PARAM_PROJ_B:
+        return &l->proj.bias;
+    case PARAM_NORM2_W:
+        return &l->norm2.weight;
+    case PARAM_NORM2_B:
+        return &l->norm2.bias;
+    case PARAM_GATE_W:
+        return &l->up[0].weight;
+    case PARAM_GATE_B:
+        return &l->up[0].bias;
+    case PARAM_UP_W:
+        return &l->up[d->num_up - 1].weight;
+    case PARAM_UP_B:
+        return &l->up[d->num_up - 1].bias;
+    case PARAM_DOWN_W:
+        return &l->down.weight;
+    case PARAM_DOWN_B:
+        return &l->down.bias;
+    case PARAM_NORMF_W:
+        return &d->normf.weight;
+    case PARAM_NORMF_B:
+        return &d->normf.bias;
+    case PARAM_HEAD:
+        return &d->head_w;
+    case PARAM_ROLES:
+        break;
+    }
+    CHECK(false); /* a parameter without a place */
+    return NULL;
 }
 
 static void find_params(struct decoder *d)
 {
     const struct model *m = d->model;
-    d->wte = offset_of(m, 0);
-    d->wpe = offset_of(m, 1);
+    const struct norm_params no_norm = {NONE, NONE};
+    const size_t kv = d->kv_heads * d->D;
+    const struct matrix none = {NONE, NONE, 0, 0};
+    d->wpe = d->head_w = NONE;
+    d->normf = no_norm;
     for (size_t l = 0; l < d->L; l++) {
-        const size_t i = 2 + 12 * l;
-        d->params[l] =
-            (struct layer_params){offset_of(m, i),     offset_of(m, i + 1), offset_of(m, i + 2),  offset_of(m, i + 3),
-                                  offset_of(m, i + 4), offset_of(m, i + 5), offset_of(m, i + 6),  offset_of(m, i + 7),
-                                  offset_of(m, i + 8), offset_of(m, i + 9), offset_of(m, i + 10), offset_of(m, i + 11)};
+        struct layer_params *p = &d->params[l];
+        *p = (struct layer_params){no_norm, no_norm, {none, none, none}, none, {none, none}, none, NONE, NONE};
+        for (size_t i = 0; i < d->num_qkv; i++) {
+            p->qkv[i].in = d->C;
+            p->qkv[i].out = d->num_qkv == 1 ? d->E : i == 0 ? d->A : kv;
+        }
+        for (size_t i = 0; i < d->num_up; i++) {
+            p->up[i].in = d->C;
+            p->up[i].out = d->F;
+        }
+        p->proj.in = d->A;
+        p->down.in = d->F;
+        p->proj.out = p->down.out = d->C;
     }
-    d->lnf_w = offset_of(m, 2 + 12 * d->L);
-    d->lnf_b = offset_of(m, 3 + 12 * d->L);
+    for (size_t i = 0; i < m->num_params; i++)
+        *place_of(d, &d->params[m->params[i].layer], m->params[i].role) = m->params[i].offset;
+    if (d->head_w == NONE)
+        d->head_w = d->wte;
+}
+
+static void find_rotation(struct decoder *d)
+{
+    const struct model_config *c = &d->model->config;
+    const size_t half = d->D / 2;
+    if (c->rope == ROPE_NONE)
+        return;
+    rope_frequencies(d->frequency, half, (double)c->rope_theta);
+    if (c->rope == ROPE_LINEAR)
+        rope_scale_linear(d->frequency, half, (double)c->rope_factor);
+    if (c->rope == ROPE_LLAMA3)
+        rope_scale_llama3(d->frequency, half, (double)c->rope_factor, (double)c->rope_low_freq_factor,
+                          (double)c->rope_high_freq_factor, (double)c->rope_original_positions);
+    if (d->use != DECODER_GENERATE)
+        rope_angles(d->cos, d->sin, d->frequency, half, 0, d->T);
 }
 
 struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t batch, size_t seq_len, struct error *err)
@@ -244,6 +372,7 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, size_t ba
         CHECK(packed.bytes == plan.packed_bytes && acts.bytes == plan.activation_bytes &&
               shared.bytes == plan.shared_bytes);
         find_params(d);
+        find_rotation(d);
         return d;
     }
     decoder_free(d);
@@ -264,33 +393,51 @@ void decoder_free(struct decoder *d)
     mem_free(d);
 }
 
+/* Matrices over one input into one product, and their biases side by side. */
+static void pack_fused(struct sphere *me, const struct decoder *d, struct fused *f, const struct matrix *m, size_t n)
+{
+    struct part forward[3], backward[3];
+    size_t column = 0;
+    CHECK(n <= 3);
+    for (size_t i = 0; i < n; i++) {
+        const float *w = param_at(d, m[i].weight);
+        const size_t in = d->out_in ? 1 : m[i].out, out = d->out_in ? m[i].in : 1; /* strides */
+        forward[i] = (struct part){w, in, out, m[i].in, m[i].out};
+        backward[i] = (struct part){w, out, in, m[i].out, m[i].in};
+        if (f->bias && me->id == 0)
+            memcpy(f->bias + column, param_at(d, m[i].bias), m[i].out * sizeof(float));
+        column += m[i].out;
+    }
+    matmul_pack_beside(me, &f->forward, forward, n);
+    if (d->use == DECODER_TRAIN)
+        matmul_pack_below(me, &f->backward, backward, n);
+}
+
 void decoder_pack(struct sphere *me, struct decoder *d)
 {
-    const float *w = d->model->data;
-    const size_t C = d->C, F = d->F;
+    const size_t C = d->C;
     for (size_t l = 0; l < d->L; l++) {
         const struct layer_params *at = &d->params[l];
         struct layer_packed *p = &d->packed[l];
-        matmul_pack(me, &p->qkv, w + at->qkv_w, 3 * C, 1);
-        matmul_pack(me, &p->proj, w + at->proj_w, C, 1);
-        matmul_pack(me, &p->fc, w + at->fc_w, F, 1);
-        matmul_pack(me, &p->fcproj, w + at->fcproj_w, C, 1);
-        if (d->use == DECODER_TRAIN) {
-            matmul_pack(me, &p->qkv_t, w + at->qkv_w, 1, 3 * C);
-            matmul_pack(me, &p->proj_t, w + at->proj_w, 1, C);
-            matmul_pack(me, &p->fc_t, w + at->fc_w, 1, F);
-            matmul_pack(me, &p->fcproj_t, w + at->fcproj_w, 1, C);
-        }
+        pack_fused(me, d, &p->qkv, at->qkv, d->num_qkv);
+        pack_fused(me, d, &p->proj, &at->proj, 1);
+        pack_fused(me, d, &p->up, at->up, d->num_up);
+        pack_fused(me, d, &p->down, &at->down, 1);
     }
-    matmul_pack(me, &d->head, w + d->wte, 1, C);
+    const float *head = param_at(d, d->head_w); /* [V,C], whichever family */
+    matmul_pack(me, &d->head, head, 1, C);
     if (d->use == DECODER_TRAIN)
-        matmul_pack(me, &d->head_t, w + d->wte, C, 1);
+        matmul_pack(me, &d->head_t, head, C, 1);
     sphere_barrier(me);
 }
 
 double decoder_train_flops_per_token(const struct model_config *c, size_t seq_len)
 {
-    const double C = (double)c->n_embd, L = (double)c->n_layer;
-    const double matrices = L * (4 * C * C + 2 * C * (double)c->n_inner) + (double)c->vocab_size * C;
-    return 6 * matrices + 6 * L * C * (double)seq_len; /* the causal half of attention's 12 L C T */
+    const double C = (double)c->n_embd, F = (double)c->n_inner, A = (double)(c->n_head * c->head_dim);
+    const double kv = (double)(c->n_kv_head * c->head_dim), T = (double)seq_len;
+    double pairs = 0; /* of queries and keys, in all layers */
+    for (size_t l = 0; l < c->n_layer; l++)
+        pairs += (double)attention_pairs(seq_len, c->layer_kind[l] & LAYER_WINDOW ? c->window : 0);
+    const double layer = C * (A + 2 * kv) + A * C + (c->mlp == MLP_SWIGLU ? 3 : 2) * C * F;
+    return 6 * ((double)c->n_layer * layer + (double)c->vocab_size * C) + 12 * A * pairs / T;
 }

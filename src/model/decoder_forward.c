@@ -2,9 +2,9 @@
  * decoder_forward.c - one leaf forward.
  *
  *     own rows: embedding
- *     each layer   own rows: ln_1, q k v        | barrier | heads: attention | barrier |
- *                  own rows: projection + residual, ln_2, fc, gelu, projection + residual
- *     own rows: ln_f | barrier | head in chunks
+ *     each layer   own rows: norm 1, q k v and what their heads go through  | barrier | heads: attention | barrier |
+ *                  own rows: projection + residual, norm 2, up, activation, down + residual
+ *     own rows: last norm | barrier | head in chunks
  *
  * Own rows go in blocks of ROW_BLOCK, whose intermediate results stay in the sphere's scratch (L2).
  */
@@ -16,19 +16,28 @@
 
 #include <string.h>
 
+/* Scratch of the forward on one row block. */
+struct row_scratch {
+    float *ln; /* [ROW_BLOCK,C] */
+    float *h;  /* [ROW_BLOCK,U] */
+};
+
 static struct row_scratch row_scratch_take(struct sphere *me, const struct decoder *d)
 {
     return (struct row_scratch){.ln = arena_alloc(&me->scratch, ROW_BLOCK * d->C * sizeof(float)),
-                                .h = arena_alloc(&me->scratch, ROW_BLOCK * d->F * sizeof(float))};
+                                .h = arena_alloc(&me->scratch, ROW_BLOCK * d->U * sizeof(float))};
 }
 
 struct attention attention_of(const struct decoder *d, const struct layer_acts *a, size_t l, const struct leaf *leaf)
 {
-    const double p = leaf ? (double)d->model->config.attn_pdrop : 0;
+    const struct model_config *c = &d->model->config;
+    const double p = leaf ? (double)c->attn_pdrop : 0;
     return (struct attention){.batch = d->B,
                               .seq_len = d->T,
                               .heads = d->H,
-                              .head_dim = d->C / d->H,
+                              .kv_heads = d->kv_heads,
+                              .head_dim = d->D,
+                              .window = c->layer_kind[l] & LAYER_WINDOW ? c->window : 0,
                               .qkv = a->qkv,
                               .out = a->att,
                               .max = a->att_max,
@@ -37,21 +46,42 @@ struct attention attention_of(const struct decoder *d, const struct layer_acts *
                               .first_sequence = leaf ? leaf->first_sequence : 0};
 }
 
+struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_t l)
+{
+    const struct layer_params *at = &d->params[l];
+    const struct model_config *c = &d->model->config;
+    const bool rotates = c->rope != ROPE_NONE && !(c->layer_kind[l] & LAYER_NO_ROPE);
+    return (struct heads){.heads = d->H,
+                          .kv_heads = d->kv_heads,
+                          .head_dim = d->D,
+                          .period = d->use == DECODER_GENERATE ? ROW_BLOCK : d->T,
+                          .cos = rotates ? d->cos : NULL,
+                          .sin = rotates ? d->sin : NULL,
+                          .q_weight = param_at(d, at->q_norm),
+                          .k_weight = param_at(d, at->k_norm),
+                          .eps = c->norm_epsilon,
+                          .raw = a->qk_raw,
+                          .rstd = a->qk_rstd,
+                          .rows = d->rows,
+                          .dq_weight = d->dq_norm,
+                          .dk_weight = d->dk_norm};
+}
+
 static struct dropout residual_dropout(const struct decoder *d, const struct leaf *leaf, size_t layer, uint64_t site)
 {
     return dropout_make(leaf ? leaf->dropout_key : 0, layer, site, leaf ? (double)d->model->config.resid_pdrop : 0);
 }
 
 /* y = base + dropout(x · b + bias) on a block of rows; y is written in full before base is needed elsewhere. */
-static void residual_product(struct sphere *me, float *y, const float *x, size_t x_stride, size_t rows, size_t C,
-                             const struct packed *b, const float *bias, const float *base, const struct dropout *drop,
-                             uint64_t mask_row)
+static void residual_product(struct sphere *me, float *y, const float *x, size_t x_stride, size_t rows,
+                             const struct fused *b, const float *base, const struct dropout *drop, uint64_t mask_row)
 {
+    const size_t C = b->forward.n;
     if (!drop->threshold) {
-        matmul_rows(me, y, C, x, x_stride, rows, b, bias, base, C);
+        matmul_rows(me, y, C, x, x_stride, rows, &b->forward, b->bias, base, C);
         return;
     }
-    matmul_rows(me, y, C, x, x_stride, rows, b, bias, NULL, 0);
+    matmul_rows(me, y, C, x, x_stride, rows, &b->forward, b->bias, NULL, 0);
     dropout_rows(drop, y, rows, C, mask_row);
     add_to(y, base, rows * C);
 }
@@ -59,50 +89,55 @@ static void residual_product(struct sphere *me, float *y, const float *x, size_t
 static void rows_to_qkv(struct sphere *me, struct decoder *d, size_t l, struct layer_acts *a, struct share own,
                         struct row_scratch *s)
 {
-    const float *w = d->model->data;
-    const struct layer_params *at = &d->params[l];
-    const size_t C = d->C;
+    const struct norm norm = norm_at(d, d->params[l].norm1);
+    const struct fused *qkv = &d->packed[l].qkv;
+    const struct heads heads = heads_of(d, a, l);
+    const struct share all = {0, d->H + d->kv_heads};
+    const size_t C = d->C, E = d->E;
     for (size_t r = own.begin; r < own.end; r += ROW_BLOCK) {
         const size_t n = own.end - r < ROW_BLOCK ? own.end - r : ROW_BLOCK;
-        layernorm_rows(s->ln, a->x + r * C, w + at->ln1_w, w + at->ln1_b, n, C, d->model->config.layer_norm_epsilon,
-                       a->mean1 + r, a->rstd1 + r);
-        matmul_rows(me, a->qkv + r * 3 * C, 3 * C, s->ln, C, n, &d->packed[l].qkv, w + at->qkv_b, NULL, 0);
+        norm_rows(&norm, s->ln, a->x + r * C, n, C, a->mean1 + r, a->rstd1 + r);
+        matmul_rows(me, a->qkv + r * E, E, s->ln, C, n, &qkv->forward, qkv->bias, NULL, 0);
+        heads_forward(&heads, a->qkv + r * E, r, n, all);
     }
 }
 
 static void rows_to_next(struct sphere *me, struct decoder *d, size_t l, struct layer_acts *a, float *x_next,
                          struct share own, struct row_scratch *s, const struct leaf *leaf)
 {
-    const float *w = d->model->data;
-    const struct layer_params *at = &d->params[l];
-    const size_t C = d->C, F = d->F;
+    const struct norm norm = norm_at(d, d->params[l].norm2);
+    const struct layer_packed *p = &d->packed[l];
+    const size_t C = d->C, F = d->F, U = d->U;
     const struct dropout drop_proj = residual_dropout(d, leaf, l, SITE_PROJECTION);
     const struct dropout drop_mlp = residual_dropout(d, leaf, l, SITE_MLP);
     const uint64_t mask0 = leaf ? leaf->first_sequence * d->T : 0;
+    const struct share all = {0, F};
     for (size_t r = own.begin; r < own.end; r += ROW_BLOCK) {
         const size_t n = own.end - r < ROW_BLOCK ? own.end - r : ROW_BLOCK;
-        float *h = a->fch ? a->fch + r * F : s->h;
-        residual_product(me, a->mid + r * C, a->att + r * C, C, n, C, &d->packed[l].proj, w + at->proj_b, a->x + r * C,
-                         &drop_proj, mask0 + r);
-        layernorm_rows(s->ln, a->mid + r * C, w + at->ln2_w, w + at->ln2_b, n, C, d->model->config.layer_norm_epsilon,
-                       a->mean2 + r, a->rstd2 + r);
-        matmul_rows(me, h, F, s->ln, C, n, &d->packed[l].fc, w + at->fc_b, NULL, 0);
-        gelu_forward(me, s->h, h, n * F);
-        residual_product(me, x_next + r * C, s->h, F, n, C, &d->packed[l].fcproj, w + at->fcproj_b, a->mid + r * C,
-                         &drop_mlp, mask0 + r);
+        float *h = a->fch ? a->fch + r * U : s->h;
+        const size_t act_stride = a->fch ? F : U; /* the activation takes the place of what nobody wants again */
+        residual_product(me, a->mid + r * C, a->att + r * d->A, d->A, n, &p->proj, a->x + r * C, &drop_proj, mask0 + r);
+        norm_rows(&norm, s->ln, a->mid + r * C, n, C, a->mean2 + r, a->rstd2 + r);
+        matmul_rows(me, h, U, s->ln, C, n, &p->up.forward, p->up.bias, NULL, 0);
+        if (d->swiglu)
+            swiglu_rows(me, s->h, act_stride, h, U, n, F, all);
+        else
+            gelu_forward(me, s->h, h, n * F);
+        residual_product(me, x_next + r * C, s->h, act_stride, n, &p->down, a->mid + r * C, &drop_mlp, mask0 + r);
     }
 }
 
 void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs, const struct leaf *leaf)
 {
-    const float *w = d->model->data;
     const struct model_config *c = &d->model->config;
+    const struct norm normf = norm_at(d, d->normf);
     const size_t C = d->C, mark = arena_mark(&me->scratch);
     const struct share own = own_rows(me, d->rows);
     const bool train = d->use == DECODER_TRAIN;
 
     float *x = d->acts[0].x + own.begin * C;
-    embedding_rows(x, inputs + own.begin, w + d->wte, w + d->wpe, own.end - own.begin, C, own.begin, d->T);
+    embedding_rows(x, inputs + own.begin, param_at(d, d->wte), param_at(d, d->wpe), own.end - own.begin, C, own.begin,
+                   d->T);
     if (leaf) {
         const struct dropout drop = dropout_make(leaf->dropout_key, d->L, SITE_EMBEDDING, (double)c->embd_pdrop);
         dropout_rows(&drop, x, own.end - own.begin, C, leaf->first_sequence * d->T + own.begin);
@@ -124,8 +159,8 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
         rows_to_next(me, d, l, a, next, own, &s, leaf);
         arena_reset(&me->scratch, mark);
     }
-    layernorm_rows(d->xf + own.begin * C, d->x_last + own.begin * C, w + d->lnf_w, w + d->lnf_b, own.end - own.begin, C,
-                   c->layer_norm_epsilon, d->meanf + own.begin, d->rstdf + own.begin);
+    norm_rows(&normf, d->xf + own.begin * C, d->x_last + own.begin * C, own.end - own.begin, C, d->meanf + own.begin,
+              d->rstdf + own.begin);
     sphere_barrier(me);
 }
 

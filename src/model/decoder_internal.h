@@ -13,41 +13,72 @@
 #include "model_internal.h"
 #include "ops/attention.h"
 #include "ops/matmul.h"
+#include "ops/norm.h"
 
 enum { ROW_BLOCK = 48, ROW_GRAIN = 12 }; /* rows carried together; granularity of ownership */
 enum { SITE_ATTENTION = 1, SITE_PROJECTION = 2, SITE_MLP = 3, SITE_EMBEDDING = 4 }; /* dropout keys */
 
-struct layer_params { /* offsets into a run of parameters */
-    size_t ln1_w, ln1_b, qkv_w, qkv_b, proj_w, proj_b, ln2_w, ln2_b, fc_w, fc_b, fcproj_w, fcproj_b;
+/* Offsets into a run of parameters; NONE: the model does not have it. */
+#define NONE SIZE_MAX
+struct matrix {
+    size_t weight, bias;
+    size_t in, out;
+};
+struct norm_params {
+    size_t weight, bias;
+};
+
+struct layer_params {
+    struct norm_params norm1, norm2;
+    struct matrix qkv[3]; /* one of all three, or q, k and v */
+    struct matrix proj;
+    struct matrix up[2]; /* fc, or gate and up */
+    struct matrix down;
+    size_t q_norm, k_norm;
+};
+
+/* A product of matrices side by side over the same input. */
+struct fused {
+    struct packed forward;  /* [in, sum of out] */
+    struct packed backward; /* [sum of out, in]; training only */
+    float *bias;            /* [sum of out]: theirs side by side; NULL: none */
 };
 
 struct layer_packed {
-    struct packed qkv, proj, fc, fcproj;         /* forward: [in,out] */
-    struct packed qkv_t, proj_t, fc_t, fcproj_t; /* backward: [out,in]; training only */
+    struct fused qkv, proj, up, down;
 };
 
 struct layer_acts {
     float *x;                 /* [BT,C] input of the layer, own */
     float *mean1, *rstd1;     /* [BT] */
-    float *qkv;               /* [BT,3C] own; read by attention of any member */
-    float *att;               /* [BT,C] by attention units */
+    float *qkv;               /* [BT,E] own; read by attention of any member */
+    float *qk_raw, *qk_rstd;  /* [BT,(H+Hkv)D] and [H+Hkv,BT] before the norms of the heads; training only */
+    float *att;               /* [BT,A] by attention units */
     float *att_max, *att_inv; /* [B,H,T] */
     float *mid;               /* [BT,C] after attention's residual, own */
     float *mean2, *rstd2;
-    float *fch; /* [BT,F] before GELU, own; training only */
+    float *fch; /* [BT,U] before the activation, own; training and generation */
 };
 
 struct decoder {
     struct model *model;
     enum decoder_use use;
     size_t B, T, C, F, H, L, V, rows; /* rows = B*T */
+    size_t kv_heads, D;               /* heads of keys and values; channels of a head */
+    size_t A, E, U;                   /* H D; (H + 2 kv_heads) D; columns of the product before the activation, F or 2F */
+    bool swiglu, out_in;              /* out_in: matrices lie [out,in], not [in,out] */
+    size_t num_qkv, num_up;           /* matrices of a layer's first and third product */
     size_t chunk;                     /* rows whose logits exist at a time */
     size_t logits_stride;
     struct layer_params *params;
     struct layer_packed *packed;
     struct layer_acts *acts; /* [L] in training; one in evaluation and generation */
     struct packed head, head_t;
-    size_t wte, wpe, lnf_w, lnf_b;
+    size_t wte, wpe, head_w; /* head_w is wte when they are tied */
+    struct norm_params normf;
+
+    double *frequency; /* [D/2] of the rotation */
+    float *cos, *sin;  /* [T,D/2]; in generation of the block in hand */
 
     float *x_last;        /* [BT,C] output of the last layer, own */
     float *meanf, *rstdf; /* [BT] */
@@ -59,10 +90,12 @@ struct decoder {
     float *dxf;          /* [BT,C] by the head's owners */
     float *g0, *g1;      /* [BT,C] gradient of the residual stream behind the MLP, behind attention */
     float *dmlp, *dproj; /* g0 and g1 through dropout; the same buffers without it */
-    float *dh, *act;     /* [BT,F] */
+    float *dh;           /* [BT,U] */
+    float *act;          /* [BT,F] */
     float *dln2, *ln2;   /* [BT,C] */
-    float *datt;         /* [BT,C] */
-    float *dqkv;         /* [BT,3C] */
+    float *datt;         /* [BT,A] */
+    float *dqkv;         /* [BT,E] */
+    float *dq_norm, *dk_norm; /* [B,H,D], [B,kv_heads,D] */
     float *ln1[2];       /* [BT,C], alternating between layers: the next layer's is written while this one's is read */
     float *dln1;         /* [BT,C] */
 
@@ -82,14 +115,22 @@ static inline struct share own_rows(const struct sphere *me, size_t n)
     return s;
 }
 
-/* Scratch of the forward on one row block. */
-struct row_scratch {
-    float *ln; /* [ROW_BLOCK,C] */
-    float *h;  /* [ROW_BLOCK,F] */
-};
+/* A parameter of the model, or NULL. */
+static inline const float *param_at(const struct decoder *d, size_t offset)
+{
+    return offset == NONE ? NULL : d->model->data + offset;
+}
+
+static inline struct norm norm_at(const struct decoder *d, struct norm_params at)
+{
+    return (struct norm){param_at(d, at.weight), param_at(d, at.bias), d->model->config.norm_epsilon};
+}
 
 /* One layer's attention on this decoder's buffers; leaf: whose dropout applies, or NULL. */
 struct attention attention_of(const struct decoder *d, const struct layer_acts *a, size_t l, const struct leaf *leaf);
+
+/* What its queries and keys go through first. */
+struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_t l);
 
 /* Forward of a whole leaf to xf, behind a barrier.  dropout: NULL or the leaf whose masks apply. */
 void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs, const struct leaf *dropout);

@@ -14,6 +14,7 @@ struct model {
     struct arena memory;
 };
 
-size_t gpt2_num_params(const struct model_config *config);
+/* Whether matrices are stored [out,in]; else [in,out]. */
+bool model_matrices_out_in(const struct model_config *config);
 
 #endif

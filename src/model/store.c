@@ -12,10 +12,11 @@
 #include <string.h>
 #include <zlib.h>
 
-/* names holds 64 bytes for each view. */
+/* Of a view's name: a prefix and a parameter's name. */
+enum { NAME_BYTES = 96 };
 static void view_of(const struct param *p, const char *prefix, const float *run, char *name, struct tensor_view *view)
 {
-    snprintf(name, 64, "%s%s", prefix, p->name);
+    snprintf(name, NAME_BYTES, "%s%s", prefix, p->name);
     *view = (struct tensor_view){.name = name,
                                  .dtype = "F32",
                                  .rank = p->rank,
@@ -29,7 +30,7 @@ enum status model_save_runs(const struct model *model, const char *path, const s
 {
     const size_t total = n * model->num_params;
     struct tensor_view *views = mem_calloc(total, sizeof *views);
-    char *names = mem_calloc(total, 64);
+    char *names = mem_calloc(total, NAME_BYTES);
     enum status status = STATUS_NOMEM;
     if (!views || !names) {
         error_set(err, STATUS_NOMEM, "%s: out of memory for the list of tensors", path);
@@ -37,7 +38,7 @@ enum status model_save_runs(const struct model *model, const char *path, const s
         for (size_t r = 0; r < n; r++)
             for (size_t i = 0; i < model->num_params; i++) {
                 const size_t at = r * model->num_params + i;
-                view_of(&model->params[i], runs[r].prefix, runs[r].data, names + 64 * at, &views[at]);
+                view_of(&model->params[i], runs[r].prefix, runs[r].data, names + NAME_BYTES * at, &views[at]);
             }
         status = safetensors_write(path, views, total, size_bytes, crc32_out, err);
     }
@@ -46,15 +47,19 @@ enum status model_save_runs(const struct model *model, const char *path, const s
     return status;
 }
 
-/* Copies one tensor; the file may say "transformer." before our names, as transformers itself writes them. */
+/* Copies one tensor.  The file may say "transformer." before GPT-2's names, as transformers itself writes them, and may
+ * lack "model." before the others', as it writes a model without its head. */
 static enum status read_param(const struct safetensors *file, const char *path, const struct param *p,
                               const char *prefix, float *run, struct error *err)
 {
-    char name[96];
+    char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s%s", prefix, p->name);
     const struct tensor_view *t = safetensors_find(file, name);
     if (!t && !*prefix) {
-        snprintf(name, sizeof name, "transformer.%s", p->name);
+        if (strncmp(p->name, "model.", 6) == 0)
+            snprintf(name, sizeof name, "%s", p->name + 6);
+        else
+            snprintf(name, sizeof name, "transformer.%s", p->name);
         t = safetensors_find(file, name);
     }
     if (!t)
@@ -97,7 +102,8 @@ struct model *model_load(const char *directory, struct error *err)
     struct buffer path = {0};
     struct model_config config;
     struct model *model = NULL;
-    if (model_config_read(path_join(&path, directory, "config.json"), &config, err) == STATUS_OK)
+    if (model_config_read(path_join(&path, directory, "config.json"), &config, err) == STATUS_OK &&
+        generation_config_read(path_join(&path, directory, "generation_config.json"), &config, err) == STATUS_OK)
         model = model_new(&config, err);
     if (model) {
         struct model_run run = {.prefix = "", .data = model->data};

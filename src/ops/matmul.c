@@ -35,16 +35,54 @@ size_t matmul_pack_units(size_t n)
     return ceil_div(n, kernels_get()->nr);
 }
 
-void matmul_pack(struct sphere *me, struct packed *dst, const float *src, size_t row, size_t col)
+/* Columns of one panel, j0 … j0+width-1 of the whole, from the parts they lie in: element by element, for panels that
+ * straddle an edge are few. */
+static void pack_across(float *panel, size_t nr, size_t j0, size_t k, const struct part *parts, size_t n_parts)
+{
+    memset(panel, 0, k * nr * sizeof(float));
+    for (size_t i = 0, first = 0; i < n_parts && first < j0 + nr; first += parts[i++].n)
+        for (size_t j = first > j0 ? first : j0; j < first + parts[i].n && j < j0 + nr; j++)
+            for (size_t p = 0; p < k; p++)
+                panel[p * nr + j - j0] = parts[i].data[p * parts[i].row + (j - first) * parts[i].col];
+}
+
+void matmul_pack_beside(struct sphere *me, struct packed *dst, const struct part *parts, size_t n_parts)
 {
     const struct kernels *kn = kernels_get();
     const size_t nr = kn->nr;
     const struct share panels = sphere_share(me, ceil_div(dst->n, nr));
-    if (panels.begin == panels.end)
-        return;
-    const size_t first = panels.begin * nr, last = panels.end * nr < dst->n ? panels.end * nr : dst->n;
-    kn->pack_f32(dst->data + panels.begin * nr * dst->k, src + first * col, (ptrdiff_t)row, (ptrdiff_t)col, dst->k,
-                 last - first);
+    for (size_t panel = panels.begin; panel < panels.end; panel++) {
+        const size_t j0 = panel * nr, width = dst->n - j0 < nr ? dst->n - j0 : nr;
+        size_t i = 0, first = 0;
+        while (j0 >= first + parts[i].n)
+            first += parts[i++].n;
+        const struct part *part = &parts[i];
+        if (j0 + width <= first + part->n)
+            kn->pack_f32(dst->data + j0 * dst->k, part->data + (j0 - first) * part->col, (ptrdiff_t)part->row,
+                         (ptrdiff_t)part->col, dst->k, width);
+        else
+            pack_across(dst->data + j0 * dst->k, nr, j0, dst->k, parts, n_parts);
+    }
+}
+
+void matmul_pack(struct sphere *me, struct packed *dst, const float *src, size_t row, size_t col)
+{
+    const struct part whole = {src, row, col, dst->k, dst->n};
+    matmul_pack_beside(me, dst, &whole, 1);
+}
+
+void matmul_pack_below(struct sphere *me, struct packed *dst, const struct part *parts, size_t n_parts)
+{
+    const struct kernels *kn = kernels_get();
+    const size_t nr = kn->nr;
+    const struct share panels = sphere_share(me, ceil_div(dst->n, nr));
+    for (size_t panel = panels.begin; panel < panels.end; panel++) {
+        const size_t j0 = panel * nr, width = dst->n - j0 < nr ? dst->n - j0 : nr;
+        float *to = dst->data + j0 * dst->k;
+        for (size_t i = 0; i < n_parts; to += parts[i++].k * nr)
+            kn->pack_f32(to, parts[i].data + j0 * parts[i].col, (ptrdiff_t)parts[i].row, (ptrdiff_t)parts[i].col,
+                         parts[i].k, width);
+    }
 }
 
 /* Columns begin … end-1 of the product, begin at a panel's edge; k in blocks, so that a panel's block stays in L2. */

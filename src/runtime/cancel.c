@@ -61,6 +61,11 @@ const char *cancel_reason(const struct cancel *c)
     return was_requested(c) ? c->reason : is_past(c) ? "the deadline has passed" : "";
 }
 
+bool cancel_wanted(const void *cancel)
+{
+    return cancel_check(cancel) != STATUS_OK;
+}
+
 enum status cancel_error(const struct cancel *c, struct error *err)
 {
     return cancel_check(c) == STATUS_OK ? STATUS_OK

@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "runtime/futex_internal.h"
+#include "runtime/machine_internal.h"
 #include "runtime/pool_internal.h"
-#include "topology/topology.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -41,7 +41,7 @@ static void __attribute__((format(printf, 2, 3))) note(struct pool *pool, const 
 static enum status take_threads(struct pool *pool, struct error *err)
 {
     struct topology topology;
-    topology_read(&topology);
+    machine__read(&topology);
     int *wanted = &pool->options.num_threads;
     if (*wanted < 0 || *wanted > POOL_THREADS_MAX)
         return error_set(err, STATUS_CONFIG, "num_threads must be 0 (auto-detect) or 1 to %d, not %d",
@@ -51,12 +51,51 @@ static enum status take_threads(struct pool *pool, struct error *err)
         *wanted = *wanted > POOL_THREADS_MAX ? POOL_THREADS_MAX : *wanted;
         note(pool, "0 threads is %d here (%s)", *wanted, topology.limited_by);
     }
-    pool->cores = topology.affinity_cores > 0 ? topology.affinity_cores : topology.affinity_threads;
-    if (topology.quota_cpus > 0 && topology.quota_cpus < pool->cores)
-        pool->cores = (int)topology.quota_cpus;
-    if (pool->options.numa_aware && topology.numa_nodes < 2)
-        note(pool, "numa_aware changes nothing on a machine of one node");
+    pool->cores = machine__cores(&topology);
+    pool->quota = machine__has_quota(&topology);
+    pool->nodes = topology.numa_nodes;
     return STATUS_OK;
+}
+
+/* Where the system does not place memory, pool_note says so and first touch has to do. */
+static enum status take_numa(struct pool *pool, struct error *err)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct error why = {0};
+    if (pool__read_map(pool, err) != STATUS_OK)
+        return STATUS_NOMEM;
+    if (!pool->options.numa_aware)
+        return STATUS_OK;
+    if (!pool->options.pin_threads)
+        note(pool, "numa_aware changes nothing without pin_threads");
+    else if (pool->nodes < 2)
+        note(pool, "numa_aware changes nothing on a machine of one node");
+    if (!pool->options.pin_threads || pool->nodes < 2)
+        return STATUS_OK;
+    void *probe = mem_map(page);
+    pool->numa = probe ? numa_new(err) : NULL;
+    if (!pool->numa) {
+        if (probe)
+            mem_unmap(probe, page);
+        return error_set(err, STATUS_NOMEM, "no memory to find the nodes of the machine");
+    }
+    if (!pool__near_memory(pool, 0, probe, page, &why)) {
+        note(pool, "the workers' memory is placed by first touch alone (%s)", why.text);
+        numa_free(pool->numa);
+        pool->numa = NULL;
+    }
+    mem_unmap(probe, page);
+    return STATUS_OK;
+}
+
+static enum status take_gangs(struct pool *pool, struct error *err)
+{
+    const int wanted = pool->options.gang_threads;
+    if (wanted < 0 || wanted > POOL_THREADS_MAX)
+        return error_set(err, STATUS_CONFIG, "gang_threads must be 0 to %d, not %d", POOL_THREADS_MAX, wanted);
+    if (!pool->options.thread_name)
+        pool->options.thread_name = "worker";
+    return pool->options.pin_threads ? STATUS_OK : pool__gang_places(pool, err);
 }
 
 static enum status take_stack(struct pool *pool, struct error *err)
@@ -130,12 +169,16 @@ static void destroy(struct pool *pool)
         struct worker *worker = atomic_load(&pool->workers[i]);
         records_flush(pool->store, &worker->cache);
         deque_release(&worker->deque);
+        mem_free(worker->victims);
         mem_unmap(worker, sizeof *worker);
     }
     records_abandon(pool->store);
     fifo_release(&pool->interactive);
     fifo_release(&pool->batch);
     places_release(&pool->places);
+    places_release(&pool->gang_places);
+    cpu_map_release(&pool->map);
+    numa_free(pool->numa);
     pthread_mutex_destroy(&pool->gang_mu);
     pthread_mutex_destroy(&pool->mu);
     mem_unmap(pool, sizeof *pool);
@@ -155,7 +198,8 @@ struct pool *pool_init(const struct pool_options *options, struct error *err)
     pool->options = *options;
     CHECK(pthread_mutex_init(&pool->mu, NULL) == 0 && pthread_mutex_init(&pool->gang_mu, NULL) == 0);
     if (take_threads(pool, err) != STATUS_OK || take_stack(pool, err) != STATUS_OK ||
-        take_capacity(pool, err) != STATUS_OK || take_cpus(pool, err) != STATUS_OK) {
+        take_capacity(pool, err) != STATUS_OK || take_cpus(pool, err) != STATUS_OK ||
+        take_numa(pool, err) != STATUS_OK || take_gangs(pool, err) != STATUS_OK) {
         destroy(pool);
         return NULL;
     }
@@ -219,14 +263,17 @@ enum status pool_start(struct pool *pool, struct error *err)
                                                                     : "the pool was started already");
     }
     enum status status = STATUS_OK;
-    const int wanted = atomic_load(&pool->wanted);
-    for (int id = 0; id < wanted && status == STATUS_OK; id++)
-        status = pool__start_worker(pool, id, err);
+    const int wanted = atomic_load(&pool->wanted), threads = pool_gang_size(pool);
+    int started = 0;
+    while (started < threads && status == STATUS_OK) {
+        status = pool__start_worker(pool, started, started < wanted, err);
+        started += status == STATUS_OK;
+    }
     if (status == STATUS_OK)
         set_state(pool, POOL_RUNNING);
     unlock(&pool->mu);
     if (status != STATUS_OK) {
-        error_prefix(err, "starting %d workers", wanted);
+        error_prefix(err, "%d %s threads wanted, %d started", threads, pool->options.thread_name, started);
         end_threads(pool);
         for (int i = 0; i < atomic_load(&pool->slots); i++)
             atomic_store(&atomic_load(&pool->workers[i])->word, 0);
@@ -323,7 +370,7 @@ enum status pool_submit(struct pool *pool, enum pool_priority priority, pool_tas
     enum status status = STATUS_OK;
     if (priority == POOL_INTERACTIVE)
         status = fifo_push(&pool->interactive, task, worker != NULL);
-    else if (!worker || !pool->options.work_stealing || !deque_push(&worker->deque, task))
+    else if (!worker || !worker->deque.slots || !deque_push(&worker->deque, task))
         status = fifo_push(&pool->batch, task, worker != NULL);
     if (status != STATUS_OK) {
         records_put(task, cache);
@@ -361,7 +408,7 @@ enum status pool_resize(struct pool *pool, int num_threads, struct error *err)
         atomic_store(&pool->wanted, num_threads);
         const int limit = atomic_fetch_add(&pool->limit, num_threads - before) + num_threads - before;
         for (int id = 0; id < limit && status == STATUS_OK; id++) {
-            status = pool__start_worker(pool, id, err);
+            status = pool__start_worker(pool, id, true, err);
             if (status == STATUS_OK && id >= before)
                 pool__rouse(atomic_load(&pool->workers[id]));
         }
@@ -378,27 +425,15 @@ enum status pool_resize(struct pool *pool, int num_threads, struct error *err)
     return status;
 }
 
-enum status pool_gang_run(struct pool *pool, int width, void (*fn)(int id, void *arg), void *arg)
-{
-    if (!pool || !fn || width < 1 || pool__self(pool))
-        return STATUS_MISUSE;
-    struct gang gang = {.fn = fn, .arg = arg, .left = width};
-    lock(&pool->gang_mu);
-    const bool may = atomic_load(&pool->state) == POOL_RUNNING && width <= atomic_load(&pool->wanted);
-    for (int id = 0; may && id < width; id++) {
-        struct worker *worker = atomic_load(&pool->workers[id]);
-        atomic_store(&worker->gang, &gang);
-        pool__rouse(worker);
-    }
-    if (may)
-        pool__take_word(&gang.done, WORD_WOKEN, 0);
-    unlock(&pool->gang_mu);
-    return may ? STATUS_OK : STATUS_MISUSE;
-}
-
 int pool_size(const struct pool *pool)
 {
     return atomic_load(&((struct pool *)pool)->wanted);
+}
+
+int pool_gang_size(const struct pool *pool)
+{
+    const int size = pool_size(pool);
+    return size > pool->options.gang_threads ? size : pool->options.gang_threads;
 }
 
 const char *pool_note(const struct pool *pool)
@@ -432,6 +467,7 @@ enum status pool_stats(const struct pool *pool, int id, struct pool_stats *out)
         out->idle_ns += shown(&worker->shown.idle_ns);
         out->asleep_ns += shown(&worker->shown.asleep_ns);
         out->sleeps += shown(&worker->shown.sleeps);
+        out->gangs += shown(&worker->shown.gangs);
     }
     if (id < 0)
         out->created += shown(&pool->created_outside);

@@ -11,15 +11,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "runtime/machine_internal.h"
+#include "runtime/pool.h"
 #include "runtime/thread.h"
-#include "topology/topology.h"
 
 #include <fenv.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
-
-enum { DEFAULT_STACK_BYTES = 256 * 1024 };
 
 static const struct {
     const char *name;
@@ -36,9 +35,11 @@ static struct member *member_of(struct sphere *me)
     return (struct member *)me;
 }
 
-static enum status choose_size(int wanted, enum team_backend backend, const struct topology *topology, int *out,
+static enum status choose_size(const struct team_options *options, const struct topology *topology, int *out,
                                struct error *err)
 {
+    const int wanted = options->num_spheres;
+    const enum team_backend backend = options->backend;
     if ((unsigned)backend >= NUM_BACKENDS)
         return error_set(err, STATUS_CONFIG, "unknown back end %d", (int)backend);
     if (wanted < 0 || wanted > SPHERES_MAX)
@@ -49,15 +50,9 @@ static enum status choose_size(int wanted, enum team_backend backend, const stru
     *out = backend == TEAM_SERIAL ? 1 : wanted ? wanted : topology_auto_spheres(topology);
     if (*out > SPHERES_MAX)
         *out = SPHERES_MAX;
+    if (!wanted && options->pool && backend == TEAM_PTHREAD && *out > pool_gang_size(options->pool))
+        *out = pool_gang_size(options->pool);
     return STATUS_OK;
-}
-
-static int cores_of_our_own(const struct topology *topology)
-{
-    int cores = topology->affinity_cores > 0 ? topology->affinity_cores : topology->affinity_threads;
-    if (topology->quota_cpus > 0 && topology->quota_cpus < cores)
-        cores = (int)topology->quota_cpus;
-    return cores;
 }
 
 static enum status members_init(struct team *team, size_t scratch_bytes, struct error *err)
@@ -91,9 +86,9 @@ static enum status members_init(struct team *team, size_t scratch_bytes, struct 
 struct team *team_new(const struct team_options *options, struct error *err)
 {
     struct topology topology;
-    topology_read(&topology);
+    machine__read(&topology);
     int num_spheres = 0;
-    if (choose_size(options->num_spheres, options->backend, &topology, &num_spheres, err) != STATUS_OK)
+    if (choose_size(options, &topology, &num_spheres, err) != STATUS_OK)
         return NULL;
     struct team *team = mem_calloc(1, sizeof *team);
     if (!team) {
@@ -101,11 +96,11 @@ struct team *team_new(const struct team_options *options, struct error *err)
         return NULL;
     }
     team->num_spheres = num_spheres;
-    team->cores = cores_of_our_own(&topology);
-    team->quota = topology.quota_cpus > 0 && topology.quota_cpus < topology.affinity_threads;
+    team->cores = machine__cores(&topology);
     team->backend = options->backend;
     team->ops = BACKENDS[options->backend].ops;
-    team->stack_bytes = options->stack_bytes ? options->stack_bytes : DEFAULT_STACK_BYTES;
+    team->lent_pool = options->backend == TEAM_PTHREAD ? options->pool : NULL;
+    team->stack_bytes = options->stack_bytes ? options->stack_bytes : TEAM_STACK_BYTES;
     team->mu = mutex_new();
     if (!team->mu)
         error_set(err, STATUS_NOMEM, "no memory for a team of %d spheres", num_spheres);

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 struct mutex;
+struct pool;
 
 struct member {
     alignas(CACHE_LINE) struct sphere sphere; /* first, so that a sphere is its member; the sphere's own thread */
@@ -31,17 +32,17 @@ struct member {
 };
 
 struct team_ops {
-    enum status (*start)(struct team *team, struct error *err); /* makes team->crew */
+    enum status (*start)(struct team *team, struct error *err);
     enum status (*run)(struct team *team);                      /* STATUS_OK, or why no member was called */
     void (*stop)(struct team *team);                            /* fine when start failed */
 };
 
 struct team {
     int num_spheres, cores; /* cores: physical ones we may use, from affinity and quota */
-    bool quota;             /* a cgroup gives us less than the affinity mask */
     enum team_backend backend;
     const struct team_ops *ops;
-    void *crew; /* the back end's own */
+    struct pool *lent_pool; /* the caller's, or NULL */
+    struct pool *pool;      /* the one we run on; of the pthread back end */
     size_t stack_bytes;
     struct member *members;
     size_t members_bytes;

@@ -11,22 +11,34 @@
 
 #include <ctype.h>
 #include <omp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What OMP_STACKSIZE asks for ("8M"; without a letter it counts KiB), 0 = the system's default. */
+static size_t default_stack_bytes(void)
+{
+    pthread_attr_t attr;
+    size_t bytes = 0;
+    if (pthread_attr_init(&attr) == 0) {
+        pthread_attr_getstacksize(&attr, &bytes);
+        pthread_attr_destroy(&attr);
+    }
+    return bytes;
+}
+
+/* What OMP_STACKSIZE asks for ("8M"; without a letter it counts KiB), else the system's default. */
 static size_t stack_bytes(void)
 {
     const char *text = getenv("OMP_STACKSIZE");
     text = text ? text + strspn(text, " \t") : "";
     if (!isdigit((unsigned char)*text))
-        return 0;
+        return default_stack_bytes();
     char *end;
     const size_t count = strtoull(text, &end, 10);
     end += strspn(end, " \t");
     const int unit = toupper((unsigned char)*end);
     const unsigned shift = unit == 'B' ? 0 : unit == 'M' ? 20 : unit == 'G' ? 30 : 10;
-    return count > SIZE_MAX >> shift ? 0 : count << shift;
+    return count > SIZE_MAX >> shift ? default_stack_bytes() : count << shift;
 }
 
 /* Calls fn in a region of `width` threads, or not at all: how many there were comes back. */
@@ -57,9 +69,10 @@ static enum status start(struct team *team, struct error *err)
 {
     if (team->num_spheres == 1)
         return STATUS_OK;
-    struct team rehearsal = {.num_spheres = team->num_spheres, .stack_bytes = stack_bytes(), .quota = true};
-    if (team__pthread.start(&rehearsal, err) != STATUS_OK)
-        return STATUS_SYSTEM;
+    struct team rehearsal = {.num_spheres = team->num_spheres, .stack_bytes = stack_bytes()};
+    const enum status status = team__pthread.start(&rehearsal, err);
+    if (status != STATUS_OK)
+        return status;
     team__pthread.stop(&rehearsal);
     int got = in_region(team, team->num_spheres, nothing);
     if (got != team->num_spheres)

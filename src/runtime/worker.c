@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum {
     FAIR_TURNS = 64,      /* so often the batch FIFO comes before the worker's own deque */
@@ -55,10 +56,12 @@ static struct worker *worker_at(const struct pool *pool, int id)
     return atomic_load_explicit(&((struct pool *)pool)->workers[id], memory_order_acquire);
 }
 
-void pool__raise_word(_Atomic uint32_t *word, uint32_t bit)
+bool pool__raise_word(_Atomic uint32_t *word, uint32_t bit)
 {
-    if (atomic_fetch_or_explicit(word, bit, memory_order_acq_rel) & WORD_SLEEPING)
+    const bool slept = atomic_fetch_or_explicit(word, bit, memory_order_acq_rel) & WORD_SLEEPING;
+    if (slept)
         futex_wake(word, 1);
+    return slept;
 }
 
 void pool__take_word(_Atomic uint32_t *word, uint32_t bit, uint64_t timeout_ns)
@@ -87,8 +90,8 @@ static bool some_work(const struct pool *pool)
         return true;
     if (!pool->options.work_stealing)
         return false;
-    const int slots = atomic_load_explicit(&((struct pool *)pool)->slots, memory_order_acquire);
-    for (int i = 0; i < slots; i++)
+    const int reach = atomic_load(&((struct pool *)pool)->reach);
+    for (int i = 0; i < reach; i++)
         if (deque_some(&worker_at(pool, i)->deque))
             return true;
     return false;
@@ -114,8 +117,7 @@ static void keep_apart(struct worker *worker)
     place_apart(&pool->places, worker->thread, here);
 }
 
-/* By the worker itself: from now on it may run anywhere again. */
-static void end_keeping_apart(struct worker *worker)
+void pool__end_keeping_apart(struct worker *worker)
 {
     if (worker->kept_off >= 0)
         place_here(&worker->pool->places, PLACE_ANYWHERE);
@@ -134,7 +136,7 @@ void pool__notify(struct pool *pool)
 {
     if (atomic_load(&pool->searching) > 0)
         return;
-    const int words = (atomic_load_explicit(&pool->slots, memory_order_relaxed) + 63) / 64;
+    const int words = (atomic_load(&pool->reach) + 63) / 64;
     for (int i = 0; i < words; i++)
         for (uint64_t idle; (idle = atomic_load(&pool->idle[i])) != 0;) {
             const int id = i * 64 + __builtin_ctzll(idle);
@@ -146,12 +148,13 @@ void pool__notify(struct pool *pool)
         }
 }
 
-void pool__rouse(struct worker *worker)
+bool pool__rouse(struct worker *worker)
 {
-    if (clear_idle(worker->pool, worker->id))
-        wake(worker);
-    else
-        pool__raise_word(&worker->word, WORD_NUDGED);
+    const bool announced = atomic_load(&worker->pool->idle[worker->id / 64]) >> worker->id % 64 & 1;
+    if (!announced || !clear_idle(worker->pool, worker->id))
+        return pool__raise_word(&worker->word, WORD_NUDGED);
+    wake(worker);
+    return true;
 }
 
 /* No longer searching.  What was put in meanwhile woke nobody because this one searched: pass it on. */
@@ -169,20 +172,14 @@ static void become_inactive(struct pool *pool)
 
 /* --- finding ------------------------------------------------------------------------------------------------------ */
 
-int pool__victim(const struct pool *pool, int id, int k, int slots)
-{
-    (void)pool;
-    return (id + k) % slots;
-}
-
 static struct future *steal(struct worker *worker, bool (*fit)(const void *item, const void *ctx), const void *ctx)
 {
     struct pool *pool = worker->pool;
     if (!pool->options.work_stealing)
         return NULL;
-    const int slots = atomic_load_explicit(&pool->slots, memory_order_acquire);
-    for (int k = 1; k < slots; k++) {
-        struct worker *victim = worker_at(pool, pool__victim(pool, worker->id, k, slots));
+    const int reach = atomic_load(&pool->reach);
+    for (int k = 1; k < reach; k++) {
+        struct worker *victim = worker_at(pool, pool__victim(worker, k, reach));
         void *item;
         for (enum deque_steal how; (how = deque_steal(&victim->deque, fit, ctx, &item)) != DEQUE_EMPTY;) {
             if (how == DEQUE_UNFIT)
@@ -372,16 +369,6 @@ void pool__run(struct worker *worker, struct future *task)
     pool__finish(task, status, &worker->cache);
 }
 
-static void join_gang(struct worker *worker)
-{
-    struct gang *gang = atomic_load_explicit(&worker->gang, memory_order_acquire);
-    end_keeping_apart(worker);
-    atomic_store_explicit(&worker->gang, NULL, memory_order_relaxed);
-    gang->fn(worker->id, gang->arg);
-    if (atomic_fetch_sub_explicit(&gang->left, 1, memory_order_acq_rel) == 1)
-        pool__raise_word(&gang->done, WORD_WOKEN);
-}
-
 /* --- the worker --------------------------------------------------------------------------------------------------- */
 
 /* Something else than a task. */
@@ -398,13 +385,15 @@ static struct future *idle(struct worker *worker)
     struct future *task;
     uint64_t until_ns = book(worker, &worker->shown.busy_ns) + SEARCH_NS;
     int pauses = 1;
+    bool spin = pool->spin && !worker->crowded; /* others of a wide gang want our core */
+    worker->crowded = false;
     atomic_fetch_add(&pool->searching, 1);
     for (;;) {
         if ((task = find(worker, false)) || is_called(worker)) {
             end_search(pool);
             break;
         }
-        if (pool->spin) {
+        if (spin) {
             for (int i = 0; i < pauses; i++)
                 cpu_pause();
             pauses = pauses < SEARCH_PAUSES ? 2 * pauses : SEARCH_PAUSES;
@@ -412,7 +401,7 @@ static struct future *idle(struct worker *worker)
                 continue;
         }
         if (!pool->spin)
-            end_keeping_apart(worker);
+            pool__end_keeping_apart(worker);
         atomic_fetch_or(&pool->idle[worker->id / 64], (uint64_t)1 << worker->id % 64);
         atomic_fetch_sub(&pool->searching, 1);
         if ((task = find(worker, true)) || is_called(worker)) {
@@ -431,29 +420,38 @@ static struct future *idle(struct worker *worker)
         pool__take_word(&worker->word, WORD_WOKEN, 0); /* by who has cleared our bit and counted us */
         until_ns = book(worker, &worker->shown.asleep_ns) + SEARCH_NS;
         pauses = 1;
+        spin = pool->spin;
     }
     book(worker, &worker->shown.idle_ns);
     return task;
 }
 
-/* Above the limit: waits a while to be wanted again.  False: the thread ends. */
+/* Above the limit: waits to be wanted again, for gangs as long as it takes, else a while.  False: the thread ends. */
 static bool park(struct worker *worker)
 {
     struct pool *pool = worker->pool;
+    const bool stays = worker->id < pool->options.gang_threads;
     book(worker, &worker->shown.busy_ns);
     if (some_work(pool))
         pool__notify(pool);
     become_inactive(pool);
-    pool__take_word(&worker->word, WORD_NUDGED, PARK_NS);
+    do {
+        pool__take_word(&worker->word, WORD_NUDGED, stays ? 0 : PARK_NS);
+        book(worker, &worker->shown.asleep_ns);
+        if (atomic_load(&worker->gang)) {
+            pool__join_gang(worker);
+            book(worker, &worker->shown.busy_ns);
+        }
+    } while (stays && worker->id >= atomic_load(&pool->limit) && atomic_load(&pool->state) != POOL_ENDING);
+    if (atomic_load(&pool->state) == POOL_ENDING)
+        return false;
     CHECK(pthread_mutex_lock(&pool->mu) == 0);
-    const bool ending = atomic_load(&pool->state) == POOL_ENDING;
-    const bool ends = ending || worker->id >= atomic_load(&pool->limit);
+    const bool ends = !stays && worker->id >= atomic_load(&pool->limit);
     if (ends)
         worker->presence = WORKER_ENDED;
     else
-        atomic_fetch_add(&pool->active, 1);
+        atomic_fetch_add(&pool->active, 1); /* one that stays comes back here at once when it is not wanted after all */
     CHECK(pthread_mutex_unlock(&pool->mu) == 0);
-    book(worker, &worker->shown.asleep_ns);
     return !ends;
 }
 
@@ -465,13 +463,13 @@ void *pool__worker_main(void *arg)
     fesetenv(FE_DFL_ENV); /* whatever the thread that started us has set */
     if (pool->options.pin_threads)
         place_here(&pool->places, worker->id % pool->places.count);
-    while (atomic_load(&pool->state) == POOL_STARTING)
+    while (atomic_load(&pool->state) == POOL_STARTING && worker->id < atomic_load(&pool->limit))
         futex_wait(&pool->state, POOL_STARTING);
     worker->since_ns = clock_now_ns();
     for (;;) {
         struct future *task = NULL;
         if (atomic_load_explicit(&worker->gang, memory_order_acquire)) {
-            join_gang(worker);
+            pool__join_gang(worker);
         } else if (atomic_load(&pool->state) == POOL_ENDING) {
             break;
         } else if (worker->id >= atomic_load_explicit(&pool->limit, memory_order_relaxed)) {
@@ -479,6 +477,8 @@ void *pool__worker_main(void *arg)
                 break;
         } else if ((task = find(worker, false)) || (task = idle(worker))) {
             const uint64_t start_ns = worker->stole ? clock_now_ns() : 0;
+            if (worker->slot != PLACE_ANYWHERE)
+                pool__leave_place(worker);
             pool__run(worker, task);
             if (start_ns)
                 judge_theft(worker, clock_now_ns() - start_ns);
@@ -493,24 +493,50 @@ static enum status make_workers(struct pool *pool, int id, struct error *err)
 {
     for (int i = atomic_load(&pool->slots); i <= id; i++) {
         struct worker *worker = mem_map(sizeof *worker);
-        if (!worker || deque_init(&worker->deque, DEQUE_CAPACITY) != STATUS_OK) {
-            if (worker)
-                mem_unmap(worker, sizeof *worker);
-            return error_set(err, STATUS_NOMEM, "no memory for worker %d of the pool", i);
-        }
+        if (!worker)
+            return error_set(err, STATUS_NOMEM, "no memory for thread %d of the pool", i);
+        if (pool->numa)
+            pool__near_memory(pool, i, worker, sizeof *worker, NULL);
         worker->pool = pool;
         worker->id = i;
         worker->kept_off = -1;
+        worker->slot = PLACE_ANYWHERE;
         atomic_store(&pool->workers[i], worker);
         atomic_store(&pool->slots, i + 1);
     }
     return STATUS_OK;
 }
 
-enum status pool__start_worker(struct pool *pool, int id, struct error *err)
+/* Which limit it was, most likely. */
+static enum status refused(int id, const char *name, int why, struct error *err)
+{
+    struct rlimit processes = {0}, address_space = {0};
+    getrlimit(RLIMIT_NPROC, &processes);
+    getrlimit(RLIMIT_AS, &address_space);
+    char limit[160];
+    if (address_space.rlim_cur != RLIM_INFINITY)
+        snprintf(limit, sizeof limit, "the address space that the threads' stacks take (ulimit -v: %llu KiB)",
+                 (unsigned long long)address_space.rlim_cur / 1024);
+    else if (processes.rlim_cur != RLIM_INFINITY)
+        snprintf(limit, sizeof limit, "the number of processes (ulimit -u: %llu, or pids.max of the cgroup)",
+                 (unsigned long long)processes.rlim_cur);
+    else
+        snprintf(limit, sizeof limit, "pids.max of the cgroup or /proc/sys/kernel/threads-max");
+    return error_set(err, STATUS_SYSTEM, "the system refused the thread of %s %d (%s); the limit is likely %s", name, id,
+                     strerror(why), limit);
+}
+
+enum status pool__start_worker(struct pool *pool, int id, bool tasks, struct error *err)
 {
     if (make_workers(pool, id, err) != STATUS_OK)
         return STATUS_NOMEM;
+    for (int i = atomic_load(&pool->reach); tasks && i <= id; i++) {
+        if (pool->options.work_stealing && deque_init(&worker_at(pool, i)->deque, DEQUE_CAPACITY) != STATUS_OK)
+            return error_set(err, STATUS_NOMEM, "no memory for worker %d of the pool", i);
+        if (pool->numa && pool->options.work_stealing)
+            pool__near_memory(pool, i, worker_at(pool, i)->deque.slots, DEQUE_CAPACITY * sizeof(void *), NULL);
+        atomic_store(&pool->reach, i + 1);
+    }
     struct worker *worker = worker_at(pool, id);
     if (worker->presence == WORKER_ALIVE)
         return STATUS_OK;
@@ -520,16 +546,13 @@ enum status pool__start_worker(struct pool *pool, int id, struct error *err)
     worker->kept_off = -1;
     atomic_store(&worker->word, 0);
     char name[16];
-    snprintf(name, sizeof name, "worker %d", id);
+    snprintf(name, sizeof name, "%.10s %d", pool->options.thread_name, id);
     atomic_fetch_add(&pool->active, 1);
     const int why =
         thread__create(&worker->thread, name, pool->options.stack_size_bytes, pool__worker_main, worker);
     if (why != 0) {
         become_inactive(pool);
-        return error_set(err, STATUS_SYSTEM,
-                         "the system refused the thread of worker %d (%s); ulimit -u, ulimit -v or pids.max of the "
-                         "cgroup is likely the limit",
-                         id, strerror(why));
+        return refused(id, pool->options.thread_name, why, err);
     }
     worker->presence = WORKER_ALIVE;
     return STATUS_OK;
@@ -545,7 +568,7 @@ bool pool__lend(struct pool *pool)
     CHECK(pthread_mutex_lock(&pool->mu) == 0);
     const int id = atomic_fetch_add(&pool->limit, 1);
     const bool ending = atomic_load(&pool->state) == POOL_ENDING;
-    const bool started = !ending && pool__start_worker(pool, id, NULL) == STATUS_OK;
+    const bool started = !ending && pool__start_worker(pool, id, true, NULL) == STATUS_OK;
     if (started)
         pool__rouse(worker_at(pool, id));
     CHECK(pthread_mutex_unlock(&pool->mu) == 0);
@@ -558,7 +581,7 @@ void pool__unlend(struct pool *pool)
 {
     const int limit = atomic_fetch_sub(&pool->limit, 1) - 1;
     atomic_fetch_sub(&pool->lent, 1);
-    for (int id = limit; id < atomic_load(&pool->slots); id++) /* asleep for want of work they would not see it */
+    for (int id = limit; id < atomic_load(&pool->reach); id++) /* asleep for want of work they would not see it */
         if (clear_idle(pool, id))
             wake(worker_at(pool, id));
 }

@@ -16,6 +16,7 @@
 
 struct metrics {
     int fd;
+    bool has_val;
     char *path;
     struct buffer line;
 };
@@ -23,9 +24,10 @@ struct metrics {
 /* Every line we write begins so; the number follows. */
 static const char line_begin[] = "{\"step\": ";
 
-/* Bytes of the file that belong to steps up to `step`. */
-static size_t length_up_to(const unsigned char *data, size_t size, uint64_t step)
+/* Bytes of the file that belong to steps up to `step`, and whether that one's validation loss is among them. */
+static size_t length_up_to(const unsigned char *data, size_t size, uint64_t step, bool *has_val)
 {
+    static const char val[] = ", \"val_loss\": ";
     size_t begin = 0;
     while (begin < size) {
         const unsigned char *end = memchr(data + begin, '\n', size - begin);
@@ -38,19 +40,20 @@ static size_t length_up_to(const unsigned char *data, size_t size, uint64_t step
                 n = n > UINT64_MAX / 10 - 1 ? UINT64_MAX - 10 : n * 10 + (uint64_t)(*p - '0');
             if (n > step)
                 break;
+            *has_val = *has_val || (n == step && memmem(data + begin, next - begin, val, sizeof val - 1));
         }
         begin = next;
     }
     return begin;
 }
 
-static enum status cut(int fd, const char *path, uint64_t step, struct error *err)
+static enum status cut(int fd, const char *path, uint64_t step, bool *has_val, struct error *err)
 {
     struct file_map map;
     enum status st = file_map_open(&map, path, err);
     if (st != STATUS_OK)
         return st;
-    size_t keep = length_up_to(map.data, map.size_bytes, step);
+    size_t keep = length_up_to(map.data, map.size_bytes, step, has_val);
     bool shorter = keep < map.size_bytes;
     file_map_close(&map);
     if (shorter && (ftruncate(fd, (off_t)keep) != 0 || fsync(fd) != 0))
@@ -71,11 +74,16 @@ struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
     m->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (m->fd < 0)
         error_set(err, STATUS_IO, "cannot open %s: %s", path, strerror(errno));
-    if (m->fd < 0 || cut(m->fd, path, step, err) != STATUS_OK) {
+    if (m->fd < 0 || cut(m->fd, path, step, &m->has_val, err) != STATUS_OK) {
         metrics_close(m);
         return NULL;
     }
     return m;
+}
+
+bool metrics_has_val(const struct metrics *m)
+{
+    return m->has_val;
 }
 
 void metrics_close(struct metrics *m)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The configurations people know by name.  nanoGPT's two are those of its README and config/train_shakespeare_char.py;
  * GPT-2's sizes are OpenAI's, their training that of nanoGPT's config/train_gpt2.py with GPT-3's learning rates
- * (Brown et al., "Language models are few-shot learners", 2020, table 2.1).  `demo` is ours.
+ * (Brown et al., "Language models are few-shot learners", 2020, table 2.1).  `demo` and
+ * `llama-char-cpu`, the size of nanoGPT's smaller one in a Llama's shape, are ours.
  */
 #include "train/settings.h"
 
@@ -11,20 +12,15 @@
 static struct train_settings small(size_t layers, size_t heads, size_t width, size_t seq_len, size_t batch,
                                    uint64_t steps, float dropout)
 {
+    struct model_config model = model_config_of(MODEL_GPT2);
+    model.n_positions = seq_len;
+    model.n_embd = width;
+    model.n_layer = layers;
+    model.n_head = heads;
+    model.embd_pdrop = model.attn_pdrop = model.resid_pdrop = dropout;
+    model_config_complete(&model);
     return (struct train_settings){
-        .model = {.family = MODEL_GPT2,
-                  .n_positions = seq_len,
-                  .n_embd = width,
-                  .n_layer = layers,
-                  .n_head = heads,
-                  .n_inner = 4 * width,
-                  .layer_norm_epsilon = 1e-5f,
-                  .initializer_range = 0.02f,
-                  .embd_pdrop = dropout,
-                  .attn_pdrop = dropout,
-                  .resid_pdrop = dropout,
-                  .bos_token_id = -1,
-                  .eos_token_id = -1},
+        .model = model,
         .seq_len = seq_len,
         .batch_size = batch,
         .micro_batch = batch,
@@ -49,7 +45,7 @@ static struct train_settings gpt2(size_t layers, size_t heads, size_t width, dou
 {
     struct train_settings s = small(layers, heads, width, 1024, 480, 600000, 0);
     s.model.vocab_size = 50257;
-    s.model.bos_token_id = s.model.eos_token_id = 50256;
+    model_config_set_end_of_text(&s.model, 50256);
     s.micro_batch = 4;
     s.val_fraction = 0.05;
     s.schedule =
@@ -74,8 +70,26 @@ static struct train_settings demo(void)
     return s;
 }
 
+/* Two heads of keys for four of queries, an MLP of 8/3 the width in eights, one matrix for embedding and head. */
+static struct train_settings llama_small(void)
+{
+    struct train_settings s = small(4, 4, 128, 64, 12, 2000, 0);
+    struct model_config model = model_config_of(MODEL_LLAMA);
+    model.n_positions = s.model.n_positions;
+    model.n_embd = s.model.n_embd;
+    model.n_layer = s.model.n_layer;
+    model.n_head = s.model.n_head;
+    model.n_kv_head = 2;
+    model.n_inner = 344;
+    model.tied = true;
+    model.norm_epsilon = 1e-5f;
+    model_config_complete(&model);
+    s.model = model;
+    return s;
+}
+
 static const char *const names[] = {
-    "demo", "shakespeare-char-cpu", "shakespeare-char", "gpt2", "gpt2-medium", "gpt2-large", NULL,
+    "demo", "shakespeare-char-cpu", "llama-char-cpu", "shakespeare-char", "gpt2", "gpt2-medium", "gpt2-large", NULL,
 };
 
 const char *const *train_preset_names(void)
@@ -89,6 +103,8 @@ enum status train_settings_preset(struct train_settings *out, const char *name, 
         *out = demo();
     else if (strcmp(name, "shakespeare-char-cpu") == 0)
         *out = small(4, 4, 128, 64, 12, 2000, 0);
+    else if (strcmp(name, "llama-char-cpu") == 0)
+        *out = llama_small();
     else if (strcmp(name, "shakespeare-char") == 0)
         *out = small(6, 6, 384, 256, 64, 5000, 0.2f);
     else if (strcmp(name, "gpt2") == 0)

@@ -12,51 +12,68 @@
 #include <string.h>
 #include <zlib.h>
 
-enum kind { SIZE, U64, DOUBLE, FLOAT, TOKEN, SCHEDULE };
+enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, CHOICE, FLAG, LAYERS };
 
 static const struct field {
     const char *key;
     enum kind kind;
     bool hashed;
-    bool in_model;
+    bool in_model; /* recorded by model_config_object */
+    bool not_gpt2; /* follows from the others in a GPT-2, and is not hashed there */
     size_t offset;
 } fields[] = {
 #define IN(member) offsetof(struct train_settings, member)
-    {"vocab_size", SIZE, true, true, IN(model.vocab_size)},
-    {"n_positions", SIZE, true, true, IN(model.n_positions)},
-    {"n_embd", SIZE, true, true, IN(model.n_embd)},
-    {"n_layer", SIZE, true, true, IN(model.n_layer)},
-    {"n_head", SIZE, true, true, IN(model.n_head)},
-    {"n_inner", SIZE, true, true, IN(model.n_inner)},
-    {"layer_norm_epsilon", FLOAT, true, true, IN(model.layer_norm_epsilon)},
-    {"initializer_range", FLOAT, true, true, IN(model.initializer_range)},
-    {"embd_pdrop", FLOAT, true, true, IN(model.embd_pdrop)},
-    {"attn_pdrop", FLOAT, true, true, IN(model.attn_pdrop)},
-    {"resid_pdrop", FLOAT, true, true, IN(model.resid_pdrop)},
-    {"bos_token_id", TOKEN, false, true, IN(model.bos_token_id)},
-    {"eos_token_id", TOKEN, false, true, IN(model.eos_token_id)},
-    {"seq_len", SIZE, true, false, IN(seq_len)},
-    {"batch_size", SIZE, true, false, IN(batch_size)},
-    {"micro_batch", SIZE, true, false, IN(micro_batch)},
-    {"val_fraction", DOUBLE, true, false, IN(val_fraction)},
-    {"seed", U64, true, false, IN(seed)},
-    {"steps", U64, true, false, IN(steps)},
-    {"epochs", DOUBLE, false, false, IN(epochs)}, /* steps is computed from it and is hashed */
-    {"schedule", SCHEDULE, true, false, IN(schedule.kind)},
-    {"lr", DOUBLE, true, false, IN(schedule.lr)},
-    {"min_lr", DOUBLE, true, false, IN(schedule.min_lr)},
-    {"warmup_steps", U64, true, false, IN(schedule.warmup_steps)},
-    {"decay_fraction", DOUBLE, true, false, IN(schedule.decay_fraction)},
-    {"beta1", DOUBLE, true, false, IN(beta1)},
-    {"beta2", DOUBLE, true, false, IN(beta2)},
-    {"eps", DOUBLE, true, false, IN(eps)},
-    {"weight_decay", DOUBLE, true, false, IN(weight_decay)},
-    {"grad_clip", DOUBLE, true, false, IN(grad_clip)},
-    {"eval_every", U64, false, false, IN(eval_every)},
-    {"eval_batches", U64, false, false, IN(eval_batches)},
-    {"save_every", U64, false, false, IN(save_every)},
-    {"keep", U64, false, false, IN(keep)},
-    {"sample_every", U64, false, false, IN(sample_every)},
+    {"vocab_size", SIZE, true, true, false, IN(model.vocab_size)},
+    {"n_positions", SIZE, true, true, false, IN(model.n_positions)},
+    {"n_embd", SIZE, true, true, false, IN(model.n_embd)},
+    {"n_layer", SIZE, true, true, false, IN(model.n_layer)},
+    {"n_head", SIZE, true, true, false, IN(model.n_head)},
+    {"n_inner", SIZE, true, true, false, IN(model.n_inner)},
+    {"layer_norm_epsilon", FLOAT, true, true, false, IN(model.norm_epsilon)},
+    {"initializer_range", FLOAT, true, true, false, IN(model.initializer_range)},
+    {"embd_pdrop", FLOAT, true, true, false, IN(model.embd_pdrop)},
+    {"attn_pdrop", FLOAT, true, true, false, IN(model.attn_pdrop)},
+    {"resid_pdrop", FLOAT, true, true, false, IN(model.resid_pdrop)},
+    {"model_type", CHOICE, true, true, true, IN(model.family)},
+    {"n_kv_head", SIZE, true, true, true, IN(model.n_kv_head)},
+    {"head_dim", SIZE, true, true, true, IN(model.head_dim)},
+    {"norm", CHOICE, true, true, true, IN(model.norm)},
+    {"mlp", CHOICE, true, true, true, IN(model.mlp)},
+    {"qkv_bias", FLAG, true, true, true, IN(model.qkv_bias)},
+    {"out_bias", FLAG, true, true, true, IN(model.out_bias)},
+    {"mlp_bias", FLAG, true, true, true, IN(model.mlp_bias)},
+    {"qk_norm", FLAG, true, true, true, IN(model.qk_norm)},
+    {"tie_word_embeddings", FLAG, true, true, true, IN(model.tied)},
+    {"rope_type", CHOICE, true, true, true, IN(model.rope)},
+    {"rope_theta", FLOAT, true, true, true, IN(model.rope_theta)},
+    {"rope_factor", FLOAT, true, true, true, IN(model.rope_factor)},
+    {"rope_low_freq_factor", FLOAT, true, true, true, IN(model.rope_low_freq_factor)},
+    {"rope_high_freq_factor", FLOAT, true, true, true, IN(model.rope_high_freq_factor)},
+    {"rope_original_positions", SIZE, true, true, true, IN(model.rope_original_positions)},
+    {"sliding_window", SIZE, true, true, true, IN(model.window)},
+    {"layer_types", LAYERS, true, true, true, IN(model.layer_kind)},
+    {"seq_len", SIZE, true, false, false, IN(seq_len)},
+    {"batch_size", SIZE, true, false, false, IN(batch_size)},
+    {"micro_batch", SIZE, true, false, false, IN(micro_batch)},
+    {"val_fraction", DOUBLE, true, false, false, IN(val_fraction)},
+    {"seed", U64, true, false, false, IN(seed)},
+    {"steps", U64, true, false, false, IN(steps)},
+    {"epochs", DOUBLE, false, false, false, IN(epochs)}, /* steps is computed from it and is hashed */
+    {"schedule", SCHEDULE, true, false, false, IN(schedule.kind)},
+    {"lr", DOUBLE, true, false, false, IN(schedule.lr)},
+    {"min_lr", DOUBLE, true, false, false, IN(schedule.min_lr)},
+    {"warmup_steps", U64, true, false, false, IN(schedule.warmup_steps)},
+    {"decay_fraction", DOUBLE, true, false, false, IN(schedule.decay_fraction)},
+    {"beta1", DOUBLE, true, false, false, IN(beta1)},
+    {"beta2", DOUBLE, true, false, false, IN(beta2)},
+    {"eps", DOUBLE, true, false, false, IN(eps)},
+    {"weight_decay", DOUBLE, true, false, false, IN(weight_decay)},
+    {"grad_clip", DOUBLE, true, false, false, IN(grad_clip)},
+    {"eval_every", U64, false, false, false, IN(eval_every)},
+    {"eval_batches", U64, false, false, false, IN(eval_batches)},
+    {"save_every", U64, false, false, false, IN(save_every)},
+    {"keep", U64, false, false, false, IN(keep)},
+    {"sample_every", U64, false, false, false, IN(sample_every)},
 #undef IN
 };
 enum { NUM_FIELDS = sizeof fields / sizeof *fields };
@@ -76,10 +93,17 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
     switch (f->kind) {
     case SIZE:
         return *(const size_t *)at(s, f);
-    case TOKEN:
-        return (uint64_t)(int64_t) * (const int32_t *)at(s, f);
     case SCHEDULE:
         return (uint64_t) * (const enum schedule_kind *)at(s, f);
+    case CHOICE: { /* an enumeration without negative values, as wide as an int */
+        unsigned choice;
+        memcpy(&choice, at(s, f), sizeof choice);
+        return choice;
+    }
+    case FLAG:
+        return *(const bool *)at(s, f);
+    case LAYERS:
+        return crc32(0, at(s, f), (uInt)(s->model.n_layer < MODEL_LAYERS_MAX ? s->model.n_layer : MODEL_LAYERS_MAX));
     default:
         return *(const uint64_t *)at(s, f);
     }
@@ -94,11 +118,13 @@ static bool is_real(const struct field *f)
 static bool absurd(const struct train_settings *s)
 {
     const struct model_config *m = &s->model;
-    double width = (double)m->n_embd, parameters = 0;
-    parameters += ((double)m->vocab_size + (double)m->n_positions) * width;
-    parameters += (double)m->n_layer * width * (4 * width + 2 * (double)m->n_inner);
+    const double width = (double)m->n_embd, inner = (double)m->n_inner, heads = (double)(m->n_head + 2 * m->n_kv_head);
+    const double attention = heads * (double)m->head_dim;
+    double parameters = (2 * (double)m->vocab_size + (double)m->n_positions) * width;
+    parameters += (double)m->n_layer * width * (2 * attention + 3 * inner);
     double tokens = (double)s->batch_size * (double)s->seq_len;
-    double activations = tokens * ((double)m->n_layer * (16 * width + 4 * (double)m->n_inner) + (double)m->vocab_size);
+    double activations =
+        tokens * ((double)m->n_layer * (16 * width + 4 * attention + 4 * inner) + (double)m->vocab_size);
     return !(parameters < 0x1p50 && activations < 0x1p54);
 }
 
@@ -151,36 +177,22 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
     return STATUS_OK;
 }
 
-/* The double with the fewest digits that gives this float back, so that 0.1f is recorded as 0.1. */
-static double float_as_double(float x)
-{
-    char text[32];
-    for (int digits = 1; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x)
-            return strtod(text, NULL);
-    }
-    return (double)x;
-}
-
 json_t *train_settings_json(const struct train_settings *s)
 {
-    json_t *object = json_object(), *model = json_object();
+    json_t *object = json_object(), *model = model_config_object(&s->model);
     int failed = !object || !model;
-    if (!failed)
-        failed |= json_object_set_new(model, "model_type", json_string("gpt2"));
     for (size_t i = 0; i < NUM_FIELDS && !failed; i++) {
         const struct field *f = &fields[i];
         json_t *value;
-        if (f->kind == FLOAT)
-            value = json_real(float_as_double(*(const float *)at(s, f)));
-        else if (f->kind == DOUBLE)
+        if (f->in_model)
+            continue;
+        if (f->kind == DOUBLE)
             value = json_real(get_double(s, f));
         else if (f->kind == SCHEDULE)
             value = json_string(schedule_name(s->schedule.kind));
         else
             value = json_integer((json_int_t)get_u64(s, f));
-        failed |= json_object_set_new(f->in_model ? model : object, f->key, value);
+        failed |= json_object_set_new(object, f->key, value);
     }
     if (!failed)
         failed |= json_object_set_new(object, "preset", json_string(s->preset));
@@ -212,19 +224,6 @@ static enum status read_field(struct train_settings *out, const struct field *f,
     }
     case DOUBLE:
         return json_get_double(object, f->key, true, to, where, err);
-    case FLOAT: {
-        double value = 0;
-        st = json_get_double(object, f->key, true, &value, where, err);
-        *(float *)to = (float)value;
-        return st;
-    }
-    case TOKEN: {
-        const json_t *value = json_object_get(object, f->key);
-        if (!json_is_integer(value) || json_integer_value(value) < -1 || json_integer_value(value) > INT32_MAX)
-            return error_set(err, STATUS_FORMAT, "%s: \"%s\" must be a token, or -1", where, f->key);
-        *(int32_t *)to = (int32_t)json_integer_value(value);
-        return STATUS_OK;
-    }
     case SCHEDULE: {
         const char *name = "";
         st = json_get_text(object, f->key, true, &name, where, err);
@@ -232,8 +231,10 @@ static enum status read_field(struct train_settings *out, const struct field *f,
             error_prefix(err, "%s", where);
         return st;
     }
+    default: /* the others are in the model only */
+        break;
     }
-    CHECK(false); /* a field of no kind */
+    CHECK(false);
     return STATUS_MISUSE;
 }
 
@@ -246,20 +247,17 @@ enum status train_settings_from_json(struct train_settings *out, const json_t *o
     const json_t *model = json_object_get(object, "model");
     if (!json_is_object(model))
         return error_set(err, STATUS_FORMAT, "%s: \"model\" must be an object", where);
-    const char *preset = "", *family = "";
+    const char *preset = "";
     enum status st = json_get_text(object, "preset", false, &preset, where, err);
-    if (st == STATUS_OK)
-        st = json_get_text(model, "model_type", true, &family, where, err);
     if (st != STATUS_OK)
         return st;
-    if (strcmp(family, "gpt2") != 0)
-        return error_set(err, STATUS_FORMAT, "%s: \"model_type\" is \"%s\", it must be gpt2", where, family);
     if (strlen(preset) >= sizeof out->preset)
         return error_set(err, STATUS_FORMAT, "%s: \"preset\" is longer than %zu bytes", where, sizeof out->preset - 1);
-    out->model.family = MODEL_GPT2;
     snprintf(out->preset, sizeof out->preset, "%s", preset);
+    st = model_config_from_json(model, where, &out->model, err);
     for (size_t i = 0; i < NUM_FIELDS && st == STATUS_OK; i++)
-        st = read_field(out, &fields[i], fields[i].in_model ? model : object, where, err);
+        if (!fields[i].in_model)
+            st = read_field(out, &fields[i], object, where, err);
     if (st == STATUS_OK && (st = train_settings_check(out, err)) != STATUS_OK)
         error_prefix(err, "%s", where);
     return st;
@@ -281,7 +279,7 @@ uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32
     uLong crc = crc32(0, NULL, 0);
     char text[96];
     for (size_t i = 0; i < NUM_FIELDS; i++) {
-        if (!fields[i].hashed)
+        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2))
             continue;
         int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
         crc = crc32(crc, (const Bytef *)text, (uInt)n);
@@ -294,6 +292,8 @@ static void value_text(const struct train_settings *s, const struct field *f, ch
 {
     if (f->kind == SCHEDULE)
         snprintf(out, size, "%s", schedule_name(s->schedule.kind));
+    else if (f->offset == offsetof(struct train_settings, model.family))
+        snprintf(out, size, "%s", model_family_name(s->model.family));
     else if (is_real(f))
         snprintf(out, size, "%.*g", f->kind == FLOAT ? 6 : 12, get_double(s, f));
     else

@@ -13,7 +13,28 @@ enum { SHOW_ALL_UP_TO = 24, MAX_FILE_BYTES = 16 << 20 };
 void stats_report_release(struct stats_report *report)
 {
     mem_free(report->spheres);
+    mem_free(report->workers);
     *report = (struct stats_report){0};
+}
+
+enum status stats_report_add_pool(struct stats_report *report, const struct pool *pool, struct error *err)
+{
+    struct pool_stats one;
+    if (!pool)
+        return STATUS_OK;
+    pool_stats(pool, -1, &report->pool);
+    const int count = pool_stats_count(pool);
+    int last = pool_size(pool);
+    for (int i = last; i < count; i++) /* spare ones that had something to do */
+        if (pool_stats(pool, i, &one) == STATUS_OK && one.run + one.cancelled > 0)
+            last = i + 1;
+    report->workers = mem_calloc((size_t)last, sizeof *report->workers);
+    if (!report->workers)
+        return error_set(err, STATUS_NOMEM, "out of memory for the figures of %d workers", last);
+    report->num_workers = last;
+    for (int i = 0; i < last; i++)
+        pool_stats(pool, i, &report->workers[i]);
+    return STATUS_OK;
 }
 
 /* Figures of some spheres together. */
@@ -97,6 +118,40 @@ static void sphere_row(struct buffer *out, const struct sphere_stats *s)
     figures(out, &r);
 }
 
+static void pool_row(struct buffer *out, const char *name, const struct pool_stats *s)
+{
+    struct human created, run, stolen, gangs, busy, idle, asleep;
+    buffer_printf(out, "%-9s  %8s  %8s  %8s  %5.1f%%  %8s  %9s  %9s  %9s\n", name,
+                  human_count(&created, (double)s->created), human_count(&run, (double)s->run),
+                  human_count(&stolen, (double)s->stolen), 100 * s->steal_ratio, human_count(&gangs, (double)s->gangs),
+                  human_seconds(&busy, (double)s->busy_ns * 1e-9), human_seconds(&idle, (double)s->idle_ns * 1e-9),
+                  human_seconds(&asleep, (double)s->asleep_ns * 1e-9));
+}
+
+static void pool_table(const struct stats_report *report, bool all, struct buffer *out)
+{
+    if (report->num_workers == 0)
+        return;
+    buffer_printf(out, "\npool        created       run    stolen   ratio     gangs       busy       idle     asleep\n");
+    pool_row(out, "whole", &report->pool);
+    if (!all && report->num_workers > SHOW_ALL_UP_TO)
+        return;
+    for (int i = 0; i < report->num_workers; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "worker %d", i);
+        pool_row(out, name, &report->workers[i]);
+    }
+}
+
+static void sphere_table(const struct stats_report *report, bool all, struct buffer *out)
+{
+    if (!all && report->num_spheres > SHOW_ALL_UP_TO)
+        return;
+    buffer_printf(out, "\nsphere  level  parent   children  group   cpu%s", figures_head);
+    for (int i = 0; i < report->num_spheres; i++)
+        sphere_row(out, &report->spheres[i]);
+}
+
 void stats_report_table(const struct stats_report *report, bool all, struct buffer *out)
 {
     struct rollups r = roll_up(report);
@@ -117,11 +172,8 @@ void stats_report_table(const struct stats_report *report, bool all, struct buff
     for (int i = 0; i < SPHERE_FANOUT; i++)
         if (r.group[i].spheres)
             rollup_row(out, "group", i, &r.group[i]);
-    if (!all && report->num_spheres > SHOW_ALL_UP_TO)
-        return;
-    buffer_printf(out, "\nsphere  level  parent   children  group   cpu%s", figures_head);
-    for (int i = 0; i < report->num_spheres; i++)
-        sphere_row(out, &report->spheres[i]);
+    sphere_table(report, all, out);
+    pool_table(report, all, out);
 }
 
 /* ---- JSON ---- */
@@ -145,6 +197,76 @@ static json_t *sphere_json(const struct sphere_stats *s)
                      (json_int_t)s->scratch_peak_bytes);
 }
 
+/* The keys of a worker's figures, and where they are. */
+#define POOL_FIGURES(X) X(created) X(run) X(stolen) X(cancelled) X(gangs) X(busy_ns) X(idle_ns) X(asleep_ns) X(sleeps)
+
+static json_t *pool_json(const struct pool_stats *s)
+{
+    json_t *object = json_object();
+    int failed = 0;
+#define SET(key) failed |= json_object_set_new(object, #key, json_integer((json_int_t)s->key));
+    POOL_FIGURES(SET)
+#undef SET
+    failed |= json_object_set_new(object, "steal_ratio", json_real(s->steal_ratio));
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+/* The pool as a whole, with its workers; null where there is none. */
+static json_t *whole_pool_json(const struct stats_report *report)
+{
+    if (report->num_workers == 0)
+        return json_null();
+    json_t *object = pool_json(&report->pool), *workers = json_array();
+    int failed = !object;
+    for (int i = 0; i < report->num_workers; i++)
+        failed |= json_array_append_new(workers, pool_json(&report->workers[i]));
+    failed |= json_object_set_new(object, "workers", workers);
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static enum status read_pool_figures(const json_t *object, struct pool_stats *out, const char *where, struct error *err)
+{
+    enum status st = STATUS_OK;
+#define GET(key)                                                                                                       \
+    if (st == STATUS_OK)                                                                                               \
+        st = json_get_u64(object, #key, true, INT64_MAX, &out->key, where, err);
+    POOL_FIGURES(GET)
+#undef GET
+    if (st == STATUS_OK)
+        st = json_get_double(object, "steal_ratio", true, &out->steal_ratio, where, err);
+    return st;
+}
+
+/* Runs from before there was a pool, and those of other back ends, have none. */
+static enum status read_pool(const json_t *object, struct stats_report *out, const char *path, struct error *err)
+{
+    char where[512];
+    if (!object || json_is_null(object))
+        return STATUS_OK;
+    snprintf(where, sizeof where, "%s, pool", path);
+    enum status st = read_pool_figures(object, &out->pool, where, err);
+    const json_t *workers = json_object_get(object, "workers");
+    const size_t n = json_array_size(workers);
+    if (st == STATUS_OK && (n < 1 || n > 2 * POOL_THREADS_MAX))
+        st = error_set(err, STATUS_FORMAT, "%s: \"workers\" must be an array of 1 to %d objects", where,
+                       2 * POOL_THREADS_MAX);
+    if (st == STATUS_OK && !(out->workers = mem_calloc(n, sizeof *out->workers)))
+        st = error_set(err, STATUS_NOMEM, "%s: out of memory for %zu workers", path, n);
+    for (size_t i = 0; i < n && st == STATUS_OK; i++) {
+        snprintf(where, sizeof where, "%s, worker %zu", path, i);
+        st = read_pool_figures(json_array_get(workers, i), &out->workers[i], where, err);
+    }
+    if (st == STATUS_OK)
+        out->num_workers = (int)n;
+    return st;
+}
+
 json_t *stats_report_json(const struct stats_report *report)
 {
     struct rollups r = roll_up(report);
@@ -157,10 +279,10 @@ json_t *stats_report_json(const struct stats_report *report)
     for (int i = 0; i < report->num_spheres; i++)
         failed |= json_array_append_new(spheres, sphere_json(&report->spheres[i]));
     json_t *object =
-        json_pack("{s:s, s:i, s:i, s:I, s:I, s:f, s:o, s:o, s:o, s:o}", "backend", report->backend, "num_spheres",
+        json_pack("{s:s, s:i, s:i, s:I, s:I, s:f, s:o, s:o, s:o, s:o, s:o}", "backend", report->backend, "num_spheres",
                   report->num_spheres, "width", report->width, "step", (json_int_t)report->step, "tokens",
                   (json_int_t)report->tokens, "seconds", report->seconds, "whole", rollup_json(&r.whole), "levels",
-                  levels, "groups", groups, "spheres", spheres);
+                  levels, "groups", groups, "spheres", spheres, "pool", whole_pool_json(report));
     if (failed) {
         json_decref(object);
         return NULL;
@@ -237,7 +359,7 @@ static enum status read_report(const json_t *object, struct stats_report *out, c
         snprintf(where, sizeof where, "%s, sphere %d", path, i);
         st = read_sphere(json_array_get(spheres, (size_t)i), i, out->num_spheres, &out->spheres[i], where, err);
     }
-    return st;
+    return st == STATUS_OK ? read_pool(json_object_get(object, "pool"), out, path, err) : st;
 }
 
 enum status stats_report_read(const char *path, struct stats_report *out, struct error *err)

@@ -11,8 +11,8 @@
  * training or on the driving thread's stack.
  *
  * Threads: one drives (create, epoch, step, evaluate, free); any may command.  `mu` guards the wishes and `changed`
- * tells of them; `cancel` is read by the root sphere inside a step and `paused`, `stop` by whoever asks, so these
- * are atomic, and relaxed: nothing else is published with them.
+ * tells of them; `paused` is read by whoever asks, so it is atomic, and relaxed: nothing else is published with it.
+ * `stop` and `cancel` are tokens below those that the caller may have given; the root sphere asks them inside a step.
  */
 #include "train/threaded_training.h"
 
@@ -21,6 +21,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "ops/adamw.h"
+#include "runtime/cancel.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
 #include "train/training_internal.h"
@@ -35,6 +36,7 @@ struct threaded_training {
     struct training *training;
     struct batch_iterator *iterator;
     struct team *team;
+    struct pool *pool; /* the caller's, or NULL */
     int width;
     uint64_t start_ns;
     struct error error; /* of the last failure */
@@ -44,8 +46,12 @@ struct threaded_training {
     struct mutex *mu;
     struct cond *changed;
     bool pause, save; /* guarded by mu */
-    atomic_bool paused, stop, cancel;
+    atomic_bool paused;
+    struct cancel *stop, *cancel; /* ours, set to cancelled by command */
+    const struct cancel *outer_stop, *outer_cancel;
 };
+
+static const uint64_t pause_look_ns = 100000000u;
 
 static _Thread_local struct error create_error;
 
@@ -91,9 +97,11 @@ static int choose_width(const struct training *t, int num_spheres)
 }
 
 struct threaded_training *threaded_training_create_with(struct training *training,
-                                                        struct batch_iterator *batch_iterator, int num_threads,
-                                                        enum team_backend backend, struct error *err)
+                                                        struct batch_iterator *batch_iterator,
+                                                        const struct threaded_training_options *wanted,
+                                                        struct error *err)
 {
+    const int num_threads = wanted->num_threads;
     if (check_arguments(training, batch_iterator, err) != STATUS_OK)
         return NULL;
     struct topology topology;
@@ -106,14 +114,21 @@ struct threaded_training *threaded_training_create_with(struct training *trainin
     if (s) {
         s->mu = mutex_new();
         s->changed = cond_new();
+        s->stop = cancel_new(NULL, NULL);
+        s->cancel = cancel_new(NULL, NULL);
     }
-    if (!s || !s->mu || !s->changed) {
+    if (!s || !s->mu || !s->changed || !s->stop || !s->cancel) {
         error_set(err, STATUS_NOMEM, "out of memory for the threaded training");
         threaded_training_free(s);
         return NULL;
     }
-    struct team_options options = {
-        .num_spheres = num_threads, .backend = backend, .scratch_bytes = training->sphere_scratch_bytes};
+    s->pool = wanted->pool;
+    s->outer_stop = wanted->stop;
+    s->outer_cancel = wanted->cancel;
+    struct team_options options = {.num_spheres = num_threads,
+                                   .backend = wanted->backend,
+                                   .pool = wanted->pool,
+                                   .scratch_bytes = training->sphere_scratch_bytes};
     s->team = team_new(&options, err);
     if (!s->team) {
         threaded_training_free(s);
@@ -132,7 +147,8 @@ struct threaded_training *threaded_training_create(struct training *training, st
                                                    int num_threads)
 {
     create_error = (struct error){0};
-    return threaded_training_create_with(training, batch_iterator, num_threads, TEAM_PTHREAD, &create_error);
+    const struct threaded_training_options options = {.num_threads = num_threads};
+    return threaded_training_create_with(training, batch_iterator, &options, &create_error);
 }
 
 const char *threaded_training_create_error(void)
@@ -145,6 +161,8 @@ void threaded_training_free(struct threaded_training *s)
     if (!s)
         return;
     team_free(s->team);
+    cancel_free(s->stop);
+    cancel_free(s->cancel);
     cond_free(s->changed);
     mutex_free(s->mu);
     mem_free(s);
@@ -162,10 +180,20 @@ struct step {
     struct adamw adamw;
 };
 
+static bool is_stopped(const struct threaded_training *s)
+{
+    return cancel_check(s->stop) != STATUS_OK || cancel_check(s->outer_stop) != STATUS_OK;
+}
+
+static bool is_cancelled(const struct threaded_training *s)
+{
+    return cancel_check(s->cancel) != STATUS_OK || cancel_check(s->outer_cancel) != STATUS_OK;
+}
+
 /* A place where all members agree whether to go on. */
 static enum status verdict(struct sphere *me, struct threaded_training *s)
 {
-    if (me->id == 0 && atomic_load_explicit(&s->cancel, memory_order_relaxed))
+    if (me->id == 0 && is_cancelled(s))
         sphere_fail(me, STATUS_CANCELLED);
     return sphere_barrier(me);
 }
@@ -332,7 +360,7 @@ static void wait_while_paused(struct threaded_training *s)
     mutex_lock(s->mu);
     while (s->pause && !threaded_training_stopping(s)) {
         atomic_store_explicit(&s->paused, true, memory_order_relaxed);
-        cond_wait(s->changed, s->mu);
+        cond_wait_for(s->changed, s->mu, pause_look_ns); /* a token of the caller's does not signal us */
     }
     atomic_store_explicit(&s->paused, false, memory_order_relaxed);
     mutex_unlock(s->mu);
@@ -354,9 +382,9 @@ enum status threaded_train_epoch(struct threaded_training *s)
     const uint64_t epoch = t->sample / windows;
     while (t->step < t->settings.steps && t->sample / windows == epoch) {
         wait_while_paused(s);
-        if (atomic_load_explicit(&s->cancel, memory_order_relaxed))
+        if (is_cancelled(s))
             return error_set(&s->error, STATUS_CANCELLED, "cancelled after step %" PRIu64, t->step);
-        if (atomic_load_explicit(&s->stop, memory_order_relaxed))
+        if (is_stopped(s))
             return STATUS_OK;
         enum status st = threaded_train_step(s);
         if (st != STATUS_OK)
@@ -397,6 +425,8 @@ static enum status eval_leaf(struct sphere *me, struct evaluation *e, uint64_t w
     for (size_t b = own.begin; b < own.end; b++)
         batch_iterator_val_window(e->system->iterator, window + (b < fresh ? b : fresh - 1), t->val_inputs + b * T,
                                   t->val_targets + b * T);
+    if (me->id == 0 && is_stopped(e->system))
+        sphere_fail(me, STATUS_CANCELLED);
     enum status st = verdict(me, e->system);
     if (st != STATUS_OK)
         return st;
@@ -465,10 +495,10 @@ void threaded_training_command(struct threaded_training *s, enum training_comman
         s->save = true;
         break;
     case TRAINING_STOP:
-        atomic_store_explicit(&s->stop, true, memory_order_relaxed);
+        cancel_request(s->stop, "a stop was asked for");
         break;
     case TRAINING_CANCEL:
-        atomic_store_explicit(&s->cancel, true, memory_order_relaxed);
+        cancel_request(s->cancel, "a cancellation was asked for");
         break;
     }
     cond_broadcast(s->changed);
@@ -482,8 +512,7 @@ bool threaded_training_paused(const struct threaded_training *s)
 
 bool threaded_training_stopping(const struct threaded_training *s)
 {
-    return atomic_load_explicit(&s->stop, memory_order_relaxed) ||
-           atomic_load_explicit(&s->cancel, memory_order_relaxed);
+    return is_stopped(s) || is_cancelled(s);
 }
 
 /* ---- statistics ---- */
@@ -517,7 +546,10 @@ enum status threaded_training_report(const struct threaded_training *s, struct s
         return error_set(err, STATUS_NOMEM, "out of memory for the statistics of %d spheres", n);
     for (int i = 0; i < n; i++)
         team_stats(s->team, i, &out->spheres[i]);
-    return STATUS_OK;
+    const enum status status = stats_report_add_pool(out, s->pool, err);
+    if (status != STATUS_OK)
+        stats_report_release(out);
+    return status;
 }
 
 void threaded_training_print_stats(struct threaded_training *s)

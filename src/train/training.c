@@ -236,15 +236,27 @@ static enum status compare_models(const struct model_config *have, const struct 
         {"n_embd", have->n_embd, want->n_embd},
         {"n_layer", have->n_layer, want->n_layer},
         {"n_head", have->n_head, want->n_head},
+        {"n_kv_head", have->n_kv_head, want->n_kv_head},
+        {"head_dim", have->head_dim, want->head_dim},
         {"n_inner", have->n_inner, want->n_inner},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].have != sizes[i].want)
             return error_set(err, STATUS_CONFIG, "%s: the model has %s %zu, the settings want %zu", directory,
                              sizes[i].name, sizes[i].have, sizes[i].want);
-    if (have->family != want->family || !(have->layer_norm_epsilon == want->layer_norm_epsilon))
-        return error_set(err, STATUS_CONFIG, "%s: the model has layer_norm_epsilon %g, the settings want %g", directory,
-                         (double)have->layer_norm_epsilon, (double)want->layer_norm_epsilon);
+    if (have->family != want->family)
+        return error_set(err, STATUS_CONFIG, "%s: the model is a %s, the settings want a %s", directory,
+                         model_family_name(have->family), model_family_name(want->family));
+    if (have->norm != want->norm || have->mlp != want->mlp || have->qkv_bias != want->qkv_bias ||
+        have->out_bias != want->out_bias || have->mlp_bias != want->mlp_bias || have->qk_norm != want->qk_norm ||
+        have->tied != want->tied || have->rope != want->rope || !(have->rope_theta == want->rope_theta) ||
+        have->window != want->window || memcmp(have->layer_kind, want->layer_kind, have->n_layer) != 0)
+        return error_set(err, STATUS_CONFIG,
+                         "%s: the settings want other layers or positions than the model's config.json says",
+                         directory);
+    if (!(have->norm_epsilon == want->norm_epsilon))
+        return error_set(err, STATUS_CONFIG, "%s: the model has an epsilon of %g in its norms, the settings want %g",
+                         directory, (double)have->norm_epsilon, (double)want->norm_epsilon);
     return STATUS_OK;
 }
 

@@ -82,13 +82,23 @@ static void safetensors(const uint8_t *data, size_t size)
 static void config(const uint8_t *data, size_t size)
 {
     struct error err = {0};
-    struct model_config parsed;
-    struct buffer text = {0};
-    if (model_config_read(put("config.json", data, size), &parsed, &err) != STATUS_OK)
+    static struct model_config parsed, again;
+    struct buffer text = {0}, second = {0};
+    if (model_config_read(put("config.json", data, size), &parsed, &err) != STATUS_OK) {
         refused(&err);
-    else if (model_config_check(&parsed, &err) != STATUS_OK || model_config_json(&parsed, &text, &err) != STATUS_OK)
-        fail("an accepted configuration is not one");
+    } else {
+        if (model_config_check(&parsed, &err) != STATUS_OK || model_config_json(&parsed, &text, &err) != STATUS_OK)
+            fail("an accepted configuration is not one");
+        if (model_config_read(put("again.json", (const uint8_t *)text.data, text.len), &again, &err) != STATUS_OK ||
+            model_config_json(&again, &second, &err) != STATUS_OK || strcmp(text.data, second.data) != 0)
+            fail("a configuration is another when it is written and read");
+        if (generation_config_read(put("generation_config.json", data, size), &parsed, &err) != STATUS_OK)
+            refused(&err);
+        if (model_config_check(&parsed, &err) != STATUS_OK)
+            fail("a generation configuration spoils the model's");
+    }
     buffer_release(&text);
+    buffer_release(&second);
 }
 
 /* Encodes, cut in two and as a whole, and decodes, at once and as a stream; tells whether the text came back. */
@@ -296,9 +306,36 @@ static void all_seeds(void)
         fail(err.text);
     seed_file("safetensors", path.data, false);
 
-    struct model_config c = {MODEL_GPT2, 50257, 1024, 768, 12, 12, 3072, 1e-5f, 0.02f, 0.1f, 0.1f, 0.1f, 50256, 50256};
+    struct model_config c = model_config_of(MODEL_GPT2);
+    c.vocab_size = 50257;
+    c.n_positions = 1024;
+    c.n_embd = 768;
+    c.n_layer = c.n_head = 12;
+    c.embd_pdrop = c.attn_pdrop = c.resid_pdrop = 0.1f;
+    model_config_complete(&c);
+    model_config_set_end_of_text(&c, 50256);
     model_config_json(&c, &text, &err);
     seed("config", text.data, text.len);
+    for (enum model_family family = MODEL_LLAMA; family <= MODEL_SMOLLM3; family++) {
+        struct model_config f = model_config_of(family);
+        f.vocab_size = f.n_positions = f.n_embd = f.n_inner = 64;
+        f.n_layer = f.n_head = 4;
+        f.n_kv_head = 2;
+        f.window = family == MODEL_LLAMA ? 0 : 9;
+        for (size_t l = family == MODEL_MISTRAL ? 0 : 2; l < 4 && f.window; l++)
+            f.layer_kind[l] = LAYER_WINDOW;
+        f.rope = family % 2 ? ROPE_LLAMA3 : ROPE_DEFAULT;
+        f.rope_factor = f.rope_high_freq_factor = 4;
+        f.rope_low_freq_factor = 1;
+        f.rope_original_positions = 32;
+        model_config_complete(&f);
+        model_config_set_end_of_text(&f, 2);
+        f.eos_token_ids[f.num_eos++] = 3;
+        buffer_clear(&text);
+        if (model_config_check(&f, &err) != STATUS_OK || model_config_json(&f, &text, &err) != STATUS_OK)
+            fail(err.text);
+        seed("config", text.data, text.len);
+    }
 
     static const uint32_t characters[] = {'\n', '"', 'a', 0xe9, 0x1f600};
     struct tokenizer *made[] = {tokenizer_new_chars(characters, 5, true, &err), tokenizer_new_bytes(&err)};

@@ -10,16 +10,13 @@ enum { POSITIONS = 16, VOCAB = 40, DRAWS = 50 };
 
 static struct model *make_model(uint64_t seed)
 {
-    struct model_config config = {.vocab_size = VOCAB,
-                                  .n_positions = POSITIONS,
-                                  .n_embd = 24,
-                                  .n_layer = 2,
-                                  .n_head = 3,
-                                  .n_inner = 96,
-                                  .layer_norm_epsilon = 1e-5f,
-                                  .initializer_range = 0.02f,
-                                  .bos_token_id = -1,
-                                  .eos_token_id = -1};
+    struct model_config config = model_config_of(MODEL_GPT2);
+    config.vocab_size = VOCAB;
+    config.n_positions = POSITIONS;
+    config.n_embd = 24;
+    config.n_layer = 2;
+    config.n_head = 3;
+    model_config_complete(&config);
     struct error err = {0};
     struct model *model = model_new(&config, &err);
     ck_assert_msg(model != NULL, "%s", err.text);

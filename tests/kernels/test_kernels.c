@@ -314,6 +314,133 @@ START_TEST(test_gelu)
 }
 END_TEST
 
+/* x * sigmoid(x) * up and its slopes. */
+START_TEST(test_swiglu)
+{
+    for (size_t l = 0; l < LENGTHS; l++) {
+        const size_t n = lengths[l];
+        float *gate = numbers(n, 30), *up = numbers(n, 31), *dy = numbers(n, 32);
+        for (size_t i = 0; i < n; i++)
+            gate[i] *= 3;
+        struct guarded want[3] = {guard(n, NULL), guard(n, NULL), guard(n, NULL)};
+        EACH_ISA(kn)
+        {
+            struct guarded y = guard(n, NULL), in_place = guard(n, gate), dg = guard(n, NULL), du = guard(n, NULL),
+                           again = guard(n, dy);
+            kn->swiglu_f32(y.x, gate, up, n);
+            kn->swiglu_f32(in_place.x, in_place.x, up, n);
+            kn->swiglu_backward_f32(dg.x, du.x, again.x, gate, up, n);
+            same_bits("swiglu again", kn, again.x, y.x, n);
+            same_bits("swiglu in place", kn, in_place.x, y.x, n);
+            for (size_t i = 0; i < n; i++) {
+                const double g = (double)gate[i], s = 1 / (1 + exp(-g)), size = 1 + fabs(g) * fabs((double)up[i]);
+                within("swiglu", kn, i, (double)y.x[i], g * s * up[i], 4e-7 * size);
+                within("swiglu dgate", kn, i, (double)dg.x[i], (double)dy[i] * up[i] * (s + g * s * (1 - s)),
+                       1e-6 * (1 + fabs((double)dy[i] * up[i])));
+                within("swiglu dup", kn, i, (double)du.x[i], (double)dy[i] * g * s, 4e-7 * (1 + fabs(dy[i] * g)));
+            }
+            const float *got[3] = {y.x, dg.x, du.x};
+            for (int j = 0; j < 3; j++) {
+                if (kn->isa == ISA_PORTABLE)
+                    memcpy(want[j].x, got[j], n * sizeof(float));
+                same_bits("swiglu", kn, got[j], want[j].x, n);
+            }
+            release(&y, "swiglu"), release(&in_place, "swiglu"), release(&dg, "swiglu"), release(&du, "swiglu");
+            release(&again, "swiglu");
+        }
+        for (int j = 0; j < 3; j++)
+            release(&want[j], "-");
+        free(gate), free(up), free(dy);
+    }
+}
+END_TEST
+
+START_TEST(test_rmsnorm)
+{
+    for (size_t l = 0; l < LENGTHS; l++) {
+        const size_t n = lengths[l], rows = 5, stride = n + 3, wide = n + 7;
+        float *x = numbers(rows * stride, 33), *w = numbers(n, 34), *dy = numbers(rows * wide, 35);
+        float *base = numbers(n, 36), *rstds = numbers(rows, 37), *old = numbers(n, 38);
+        struct guarded want[3] = {guard(n, NULL), guard(n, NULL), guard(n, NULL)};
+        EACH_ISA(kn)
+        {
+            struct guarded y = guard(n, NULL), again = guard(n, NULL), dx = guard(n, NULL), in_place = guard(n, dy),
+                           dw = guard(n, old);
+            float rstd;
+            kn->rmsnorm_f32(y.x, x, w, n, 1e-5f, &rstd);
+            kn->rmsnorm_backward_f32(dx.x, base, again.x, dy, x, w, n, rstd);
+            kn->rmsnorm_backward_f32(in_place.x, NULL, NULL, in_place.x, x, w, n, rstd);
+            kn->rmsnorm_columns_f32(dw.x, dy, wide, x, stride, rstds, rows, n, true);
+            same_bits("rmsnorm again", kn, again.x, y.x, n);
+            double square = 0, mean = 0;
+            for (size_t i = 0; i < n; i++)
+                square += (double)x[i] * x[i] / (double)n;
+            const double r = 1 / sqrt(square + 1e-5);
+            for (size_t i = 0; i < n; i++)
+                mean += (double)dy[i] * w[i] * x[i] * r / (double)n;
+            for (size_t i = 0; i < n; i++) {
+                const double hat = (double)x[i] * r, g = r * ((double)dy[i] * w[i] - hat * mean);
+                double sum = 0, size = fabs((double)old[i]);
+                for (size_t t = 0; t < rows; t++) {
+                    sum += (double)dy[t * wide + i] * x[t * stride + i] * rstds[t];
+                    size += fabs((double)dy[t * wide + i] * x[t * stride + i] * rstds[t]);
+                }
+                within("rmsnorm", kn, i, (double)y.x[i], hat * w[i], 1e-6 * fabs(hat * w[i]));
+                within("rmsnorm backward", kn, i, (double)dx.x[i], (double)base[i] + g, 5e-6 * (1 + r));
+                within("rmsnorm backward in place", kn, i, (double)in_place.x[i], g, 5e-6 * (1 + r));
+                within("rmsnorm columns", kn, i, (double)dw.x[i], (double)old[i] + sum, 1e-6 * size);
+            }
+            const float *got[3] = {y.x, dx.x, dw.x};
+            for (int j = 0; j < 3; j++) {
+                if (kn->isa == ISA_PORTABLE)
+                    memcpy(want[j].x, got[j], n * sizeof(float));
+                same_bits("rmsnorm", kn, got[j], want[j].x, n);
+            }
+            release(&y, "rmsnorm"), release(&again, "rmsnorm"), release(&dx, "rmsnorm"), release(&dw, "rmsnorm");
+            release(&in_place, "rmsnorm");
+        }
+        for (int j = 0; j < 3; j++)
+            release(&want[j], "-");
+        free(x), free(w), free(dy), free(base), free(rstds), free(old);
+    }
+}
+END_TEST
+
+/* Turned and turned back; pairs are i and i + half. */
+START_TEST(test_rope)
+{
+    for (size_t l = 0; l < LENGTHS; l++) {
+        const size_t half = lengths[l], n = 2 * half;
+        float *x = numbers(n, 40), *cosine = numbers(half, 41), *sine = numbers(half, 42);
+        for (size_t i = 0; i < half; i++) {
+            const double angle = (double)sine[i];
+            cosine[i] = (float)cos(angle);
+            sine[i] = (float)sin(angle);
+        }
+        struct guarded want = guard(n, NULL);
+        EACH_ISA(kn)
+        {
+            struct guarded y = guard(n, x);
+            kn->rope_f32(y.x, cosine, sine, half, 1);
+            for (size_t i = 0; i < half; i++) {
+                const double a = (double)x[i], b = (double)x[half + i], size = fabs(a) + fabs(b);
+                within("rope", kn, i, (double)y.x[i], a * cosine[i] - b * sine[i], 2e-7 * size);
+                within("rope", kn, half + i, (double)y.x[half + i], a * sine[i] + b * cosine[i], 2e-7 * size);
+            }
+            if (kn->isa == ISA_PORTABLE)
+                memcpy(want.x, y.x, n * sizeof(float));
+            same_bits("rope", kn, y.x, want.x, n);
+            kn->rope_f32(y.x, cosine, sine, half, -1);
+            for (size_t i = 0; i < n; i++)
+                within("rope and back", kn, i, (double)y.x[i], (double)x[i], 1e-5);
+            release(&y, "rope");
+        }
+        release(&want, "-");
+        free(x), free(cosine), free(sine);
+    }
+}
+END_TEST
+
 START_TEST(test_softmax)
 {
     for (size_t l = 0; l < LENGTHS; l++) {
@@ -488,6 +615,9 @@ int main(void)
     tcase_add_test(t, test_exp);
     tcase_add_test(t, test_layernorm);
     tcase_add_test(t, test_gelu);
+    tcase_add_test(t, test_swiglu);
+    tcase_add_test(t, test_rmsnorm);
+    tcase_add_test(t, test_rope);
     tcase_add_test(t, test_softmax);
     tcase_add_test(t, test_sums);
     tcase_add_test(t, test_dropout);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "runtime/pool.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
 
@@ -234,6 +235,68 @@ START_TEST(a_failure_after_the_last_barrier_is_the_runs_verdict)
     int from = 0;
     ck_assert_int_eq(team_run(team, 1, fail_at_the_end, &from), STATUS_CANCELLED);
     team_free(team);
+}
+END_TEST
+
+static void sum_up(struct sphere *me, void *arg)
+{
+    for (int i = 0; i < 20; i++) {
+        atomic_fetch_add((atomic_int *)arg, me->id);
+        sphere_barrier(me);
+    }
+}
+
+struct sharer {
+    struct team *team;
+    atomic_int sum;
+};
+
+static void run_twenty(void *arg)
+{
+    struct sharer *s = arg;
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(team_run(s->team, team_size(s->team), sum_up, &s->sum), STATUS_OK);
+}
+
+static enum status count_task(struct future *me, void *arg)
+{
+    (void)me;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return STATUS_OK;
+}
+
+/* Two teams of a pool, driven by two threads, and tasks in between: no thread but the pool's. */
+START_TEST(teams_share_the_threads_of_a_pool)
+{
+    struct error err = {0};
+    struct pool_options options = pool_options_default();
+    options.num_threads = 2;
+    options.gang_threads = 30;
+    options.thread_name = "sphere";
+    struct pool *pool = pool_init(&options, &err);
+    ck_assert_msg(pool && pool_start(pool, &err) == STATUS_OK, "%s", err.text);
+    struct team_options wide = {.num_spheres = 30, .pool = pool}, narrow = {.pool = pool};
+    struct sharer a = {.team = team_new(&wide, &err)}, b = {.team = team_new(&narrow, &err)};
+    ck_assert_msg(a.team && b.team, "%s", err.text);
+    ck_assert_int_eq(sphere_threads(), 30);
+    atomic_int tasks = 0;
+    struct thread *threads[2] = {thread_start("a", run_twenty, &a, &err), thread_start("b", run_twenty, &b, &err)};
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(pool_submit(pool, POOL_BATCH, count_task, &tasks, NULL), STATUS_OK);
+    for (int i = 0; i < 2; i++)
+        thread_join(threads[i]);
+    const int n = team_size(b.team);
+    ck_assert_int_eq(a.sum, 20 * 20 * 30 * 29 / 2);
+    ck_assert_int_eq(b.sum, 20 * 20 * n * (n - 1) / 2);
+    wide.num_spheres = 31;
+    ck_assert_ptr_null(team_new(&wide, &err));
+    ck_assert_str_eq(err.text, "31 spheres do not fit a pool of 30 threads");
+    ck_assert_int_eq(pool_stop(pool, POOL_DRAIN), STATUS_OK);
+    ck_assert_int_eq(tasks, 100);
+    ck_assert_int_eq(team_run(a.team, 30, sum_up, &a.sum), STATUS_MISUSE);
+    team_free(a.team);
+    team_free(b.team);
+    ck_assert_int_eq(pool_free(pool), STATUS_OK);
 }
 END_TEST
 
@@ -545,6 +608,7 @@ int main(void)
     tcase_add_test(tc, serial_is_the_caller);
     tcase_add_test(tc, the_verdict_is_common_and_the_first_in_order_of_ids);
     tcase_add_test(tc, a_failure_after_the_last_barrier_is_the_runs_verdict);
+    tcase_add_test(tc, teams_share_the_threads_of_a_pool);
     tcase_add_test(tc, teams_come_and_go);
     tcase_add_test(tc, a_run_allocates_nothing);
     tcase_add_test(tc, every_refused_request_is_an_error_and_no_leak);

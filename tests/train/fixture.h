@@ -87,7 +87,8 @@ static inline struct train_settings fixture_settings(size_t leaves, size_t micro
     s.model.n_positions = s.seq_len = 16;
     s.model.n_embd = 24;
     s.model.n_inner = 96;
-    s.model.n_head = 3;
+    s.model.n_head = s.model.n_kv_head = 3;
+    s.model.head_dim = 8;
     s.model.n_layer = 2;
     s.model.embd_pdrop = s.model.attn_pdrop = s.model.resid_pdrop = dropout;
     s.batch_size = leaves * micro;
@@ -119,7 +120,8 @@ static inline void fixture_iterate(const struct fixture *f, struct fixture_run *
 static inline void fixture_team(struct fixture_run *r, int spheres, enum team_backend backend)
 {
     struct error err = {0};
-    r->system = threaded_training_create_with(r->training, r->iterator, spheres, backend, &err);
+    r->system = threaded_training_create_with(
+        r->training, r->iterator, &(struct threaded_training_options){.num_threads = spheres, .backend = backend}, &err);
     MADE_OR_SAY(r->system, err);
 }
 

@@ -99,6 +99,47 @@ START_TEST(any_number_of_spheres_gives_the_same_bits)
 }
 END_TEST
 
+/* Shared heads of keys, whose gradients are sums over heads; a window; norms of heads; a head that is not the embedding. */
+static struct train_settings llama_kind(enum model_family family, size_t leaf_count)
+{
+    struct train_settings s = fixture_settings(leaf_count, leaf_count == 1 ? 5 : 1, 6, 0);
+    struct model_config m = model_config_of(family);
+    m.vocab_size = FIXTURE_VOCAB;
+    m.n_positions = s.seq_len;
+    m.n_embd = 21;
+    m.n_layer = 2;
+    m.n_head = 6;
+    m.n_kv_head = 2;
+    m.head_dim = 10;
+    m.n_inner = 37;
+    m.tied = leaf_count == 1;
+    if (family != MODEL_LLAMA) {
+        m.window = 5;
+        m.layer_kind[1] = LAYER_WINDOW;
+    }
+    s.model = m;
+    return s;
+}
+
+START_TEST(any_number_of_spheres_gives_the_same_bits_in_llamas_kind)
+{
+    static const enum model_family families[] = {MODEL_LLAMA, MODEL_QWEN2, MODEL_QWEN3};
+    static const int few[] = {1, 2, 3, 7, 12, 13};
+    for (size_t n = 1; n <= 5; n += 4) {
+        struct train_settings s = llama_kind(families[_i], n);
+        struct trace serial = train(&s, 1, TEAM_SERIAL);
+        ck_assert(serial.loss[serial.steps - 1] < serial.loss[0]);
+        for (size_t i = 0; i < sizeof few / sizeof *few; i++)
+            for (enum team_backend backend = TEAM_PTHREAD; backend <= TEAM_OPENMP; backend++) {
+                if (!fixture_has_backend(backend))
+                    continue;
+                struct trace trace = train(&s, few[i], backend);
+                expect_same(&serial, &trace, model_family_name(families[_i]));
+            }
+    }
+}
+END_TEST
+
 START_TEST(a_cut_run_resumes_with_any_number_of_spheres)
 {
     const uint64_t steps = num_steps();
@@ -175,6 +216,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits, 0, NUM_LEAVES);
+    tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits_in_llamas_kind, 0, 3);
     tcase_add_test(tc, a_cut_run_resumes_with_any_number_of_spheres);
     tcase_add_test(tc, full_width_gives_the_same_bits);
     tcase_add_test(tc, another_seed_or_cut_of_the_batch_gives_other_bits);

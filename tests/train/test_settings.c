@@ -24,6 +24,9 @@ START_TEST(presets_are_what_their_names_promise)
     ck_assert(s.schedule.lr == 1e-3 && s.schedule.min_lr == 1e-4 && s.schedule.warmup_steps == 100);
     ck_assert(s.beta1 == 0.9 && s.beta2 == 0.99 && s.weight_decay == 0.1 && s.grad_clip == 1.0);
     ck_assert(s.model.resid_pdrop == 0 && s.model.vocab_size == 0 && s.val_fraction == 0.1);
+    s = preset("llama-char-cpu");
+    ck_assert(s.model.family == MODEL_LLAMA && s.model.n_head == 4 && s.model.n_kv_head == 2 && s.model.head_dim == 32);
+    ck_assert(s.model.n_layer == 4 && s.model.n_embd == 128 && s.model.tied && s.seq_len == 64);
     s = preset("shakespeare-char");
     ck_assert(s.model.n_layer == 6 && s.model.n_head == 6 && s.model.n_embd == 384 && s.seq_len == 256);
     ck_assert(s.batch_size == 64 && s.steps == 5000 && s.model.attn_pdrop == 0.2f && s.micro_batch == 64);
@@ -69,7 +72,8 @@ START_TEST(every_preset_checks_and_survives_json)
         ck_assert_str_eq(s.preset, back.preset);
         ck_assert(s.epochs == back.epochs && s.keep == back.keep && s.eval_every == back.eval_every);
         ck_assert(s.eval_batches == back.eval_batches && s.save_every == back.save_every);
-        ck_assert(s.model.bos_token_id == back.model.bos_token_id && s.model.eos_token_id == back.model.eos_token_id);
+        ck_assert(s.model.bos_token_id == back.model.bos_token_id && s.model.num_eos == back.model.num_eos &&
+                  (s.model.num_eos == 0 || s.model.eos_token_ids[0] == back.model.eos_token_ids[0]));
         json_decref(object);
         json_decref(again);
         buffer_release(&text);
@@ -102,6 +106,7 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     SEEN(b.model.vocab_size++, "vocab_size");
     SEEN(b.model.n_head = 6, "n_head");
     SEEN(b.model.resid_pdrop = 0.1f, "resid_pdrop");
+    SEEN(b.model.family = MODEL_LLAMA, "model_type");
     SEEN(b.micro_batch = 8, "micro_batch");
     SEEN(b.seed++, "seed");
     SEEN(b.steps++, "steps");
@@ -111,7 +116,15 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     SEEN(b.schedule.warmup_steps--, "warmup_steps");
     SEEN(b.beta2 = 0.99, "beta2");
     SEEN(b.grad_clip = 0, "grad_clip");
-    b = a;
+    /* what only the other families have */
+    a = preset("llama-char-cpu");
+    hash = train_settings_hash(&a, 1, 2);
+    SEEN(b.model.n_kv_head = 1, "n_kv_head");
+    SEEN(b.model.rope_theta = 5e5f, "rope_theta");
+    SEEN(b.model.tied = false, "tie_word_embeddings");
+    SEEN(b.model.layer_kind[3] = LAYER_NO_ROPE, "layer_types");
+    SEEN(b.model.rope = ROPE_LINEAR, "rope_type");
+    a = b = preset("gpt2");
     b.schedule.lr = 3e-4;
     train_settings_differ(&a, &b, text, sizeof text);
     ck_assert_str_eq(text, "lr: 0.0006, 0.0003");
@@ -151,7 +164,7 @@ START_TEST(what_is_wrong_is_named)
     REFUSED(s.grad_clip = -1, "grad_clip");
     REFUSED(s.keep = 1, "keep");
     REFUSED(s.seed = UINT64_MAX, "seed");
-    REFUSED((s.model.n_embd = 1 << 30, s.model.n_head = 1, s.model.n_inner = 1 << 30), "beyond");
+    REFUSED((s.model.n_embd = 1 << 30, s.model.n_head = s.model.n_kv_head = 1, s.model.head_dim = 1 << 29, s.model.n_embd = 1 << 29, s.model.n_inner = 1 << 30), "beyond");
 }
 END_TEST
 

@@ -106,6 +106,64 @@ START_TEST(json_reads_back)
 }
 END_TEST
 
+static void add_workers(struct stats_report *r, int n)
+{
+    r->num_workers = n;
+    r->workers = mem_calloc((size_t)n, sizeof *r->workers);
+    ck_assert_ptr_nonnull(r->workers);
+    for (int i = 0; i < n; i++)
+        r->workers[i] = (struct pool_stats){.created = 3,
+                                            .run = 100,
+                                            .stolen = 25,
+                                            .cancelled = 1,
+                                            .gangs = 7000 + (uint64_t)i,
+                                            .busy_ns = 9000000000u,
+                                            .idle_ns = 800000,
+                                            .asleep_ns = 70000000,
+                                            .sleeps = 600,
+                                            .steal_ratio = 0.25};
+    r->pool = r->workers[0];
+    r->pool.created = 1000000;
+}
+
+START_TEST(the_pool_is_told)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    static const int counts[] = {1, 2, 25};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct stats_report r = make(2), back;
+        struct error err = {0};
+        struct buffer text = {0};
+        add_workers(&r, counts[i]);
+        stats_report_table(&r, false, &text);
+        expect_aligned(text.data, "pool        created");
+        ck_assert_ptr_nonnull(strstr(text.data, "25.0%"));
+        ck_assert_int_eq(lines(strstr(text.data, "\npool ") + 1), 2 + (counts[i] > 24 ? 0 : counts[i]));
+        buffer_clear(&text);
+        json_t *object = stats_report_json(&r);
+        OK_OR_SAY(json_write(object, true, &text, &err), err);
+        OK_OR_SAY(file_replace(fixture_path(&fixture, "stats.json"), text.data, text.len, &err), err);
+        OK_OR_SAY(stats_report_read(fixture_path(&fixture, "stats.json"), &back, &err), err);
+        ck_assert_int_eq(back.num_workers, counts[i]);
+        ck_assert_int_eq(memcmp(back.workers, r.workers, (size_t)counts[i] * sizeof *r.workers), 0);
+        ck_assert_int_eq(memcmp(&back.pool, &r.pool, sizeof r.pool), 0);
+        stats_report_release(&back);
+
+        buffer_clear(&text);
+        json_object_del(json_array_get(json_object_get(json_object_get(object, "pool"), "workers"), 0), "stolen");
+        OK_OR_SAY(json_write(object, true, &text, &err), err);
+        OK_OR_SAY(file_replace(fixture_path(&fixture, "stats.json"), text.data, text.len, &err), err);
+        ck_assert_int_eq(stats_report_read(fixture_path(&fixture, "stats.json"), &back, &err), STATUS_FORMAT);
+        ck_assert_msg(strstr(err.text, "worker 0") && strstr(err.text, "stolen"), "%s", err.text);
+        json_decref(object);
+        buffer_release(&text);
+        stats_report_release(&r);
+    }
+    fixture_close(&fixture);
+}
+END_TEST
+
 START_TEST(a_wrong_file_is_refused)
 {
     struct fixture fixture;
@@ -139,6 +197,7 @@ int main(void)
     TCase *tc = tcase_create("stats");
     tcase_add_test(tc, a_table_of_few_shows_all_of_many_the_groups);
     tcase_add_test(tc, json_reads_back);
+    tcase_add_test(tc, the_pool_is_told);
     tcase_add_test(tc, a_wrong_file_is_refused);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

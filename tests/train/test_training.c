@@ -257,11 +257,13 @@ START_TEST(wrong_arguments_are_told)
     ck_assert_ptr_nonnull(strstr(threaded_training_create_error(), "training"));
     struct error err;
     struct batch_options options = {.seq_len = 8, .batch_size = 6, .val_fraction = 0, .seed = 1};
+    const struct threaded_training_options one = {.num_threads = 1, .backend = TEAM_SERIAL},
+                                           two = {.num_threads = 2, .backend = TEAM_SERIAL};
     struct batch_iterator *other = batch_iterator_create(fixture.tokens, &options, &err);
-    ck_assert_ptr_null(threaded_training_create_with(r.training, other, 1, TEAM_SERIAL, &err));
+    ck_assert_ptr_null(threaded_training_create_with(r.training, other, &one, &err));
     ck_assert_msg(strstr(err.text, "8 tokens") != NULL, "%s", err.text);
     batch_iterator_free(other);
-    ck_assert_ptr_null(threaded_training_create_with(r.training, r.iterator, 2, TEAM_SERIAL, &err));
+    ck_assert_ptr_null(threaded_training_create_with(r.training, r.iterator, &two, &err));
     struct sphere_stats stats;
     ck_assert_int_eq(threaded_training_get_sphere_stats(r.system, 1, &stats), STATUS_MISUSE);
     ck_assert_int_eq(threaded_training_get_sphere_stats(r.system, 0, &stats), STATUS_OK);

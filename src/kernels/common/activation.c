@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * activation.c - GELU in GPT-2's tanh form (Hendrycks and Gimpel 2016), softmax, exp, dropout.
+ * activation.c - GELU in GPT-2's tanh form (Hendrycks and Gimpel 2016), SwiGLU (Shazeer 2020), softmax, exp, dropout.
  *
  * 0.5 x (1 + tanh u) is x * sigmoid(2u), so one exp and one division do, and nothing cancels:
  *     u = sqrt(2/pi) (x + 0.044715 x^3),  s = 1 / (1 + exp(-2u)),  gelu = x s
  *     gelu' = s + x s (1-s) 2u',  u' = sqrt(2/pi) (1 + 3 * 0.044715 x^2)
+ *
+ * SwiGLU is silu(gate) * up, silu(x) = x s with s = 1 / (1 + exp(-x)), silu' = s + x s (1-s).
  */
 #include "base/rng.h"
 #include "kernels_internal.h"
@@ -35,6 +37,32 @@ void K(gelu_backward_f32)(float *dx, float *y, const float *x, size_t n)
         vf_store_n(dx + i, vf_mul(vf_load_n(dx + i, k), slope), k);
         if (y)
             vf_store_n(y + i, as, k);
+    }
+}
+
+SIMD vf sigmoid(vf x)
+{
+    return vf_div(vf_set1(1), vf_add(vf_set1(1), vf_exp(vf_sub(vf_set1(0), x))));
+}
+
+void K(swiglu_f32)(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        vf g = vf_load_n(gate + i, n - i);
+        vf_store_n(y + i, vf_mul(vf_mul(g, sigmoid(g)), vf_load_n(up + i, n - i)), n - i);
+    }
+}
+
+void K(swiglu_backward_f32)(float *dgate, float *dup, float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t k = n - i;
+        vf g = vf_load_n(gate + i, k), u = vf_load_n(up + i, k), dy = vf_load_n(y + i, k);
+        vf s = sigmoid(g), gs = vf_mul(g, s);
+        vf slope = vf_fma(gs, vf_sub(vf_set1(1), s), s);
+        vf_store_n(dgate + i, vf_mul(vf_mul(dy, u), slope), k);
+        vf_store_n(dup + i, vf_mul(dy, gs), k);
+        vf_store_n(y + i, vf_mul(gs, u), k);
     }
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * norm.c - layer normalisation (Ba, Kiros, Hinton 2016), forward and backward, and sums over columns.  Memory-bound.
+ * norm.c - layer normalisation (Ba, Kiros, Hinton 2016) and root-mean-square normalisation (Zhang, Sennrich 2019),
+ * forward and backward, and sums over columns.  Memory-bound.
  *
  *     xhat = (x - mean) * rstd,  y = xhat * weight + bias
  *     dxhat = dy * weight,  dx = rstd * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat))
+ *
+ * and without mean, mean(dxhat) and bias for the latter.
  */
 #include "kernels_internal.h"
 
@@ -70,6 +73,55 @@ void K(layernorm_columns_f32)(float *dweight, float *dbias, const float *dy, con
         }
         vf_store_n(dweight + i, dw, k);
         vf_store_n(dbias + i, db, k);
+    }
+}
+
+void K(rmsnorm_f32)(float *y, const float *x, const float *weight, size_t n, float eps, float *rstd_out)
+{
+    vf square = vf_set1(0);
+    for (size_t i = 0; i < n; i += 16) {
+        vf a = vf_load_n(x + i, n - i); /* 0 beyond n */
+        square = vf_fma(a, a, square);
+    }
+    const float rstd = 1.0f / sqrtf(vf_sum(square) / (float)n + eps);
+    const vf r = vf_set1(rstd);
+    for (size_t i = 0; i < n; i += 16)
+        vf_store_n(y + i, vf_mul(vf_mul(vf_load_n(x + i, n - i), r), vf_load_n(weight + i, n - i)), n - i);
+    *rstd_out = rstd;
+}
+
+void K(rmsnorm_backward_f32)(float *dx, const float *base, float *y, const float *dy, const float *x,
+                             const float *weight, size_t n, float rstd)
+{
+    const vf r = vf_set1(rstd);
+    vf sum = vf_set1(0);
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t k = n - i;
+        vf w = vf_load_n(weight + i, k), xhat = vf_mul(vf_load_n(x + i, k), r);
+        sum = vf_fma(vf_mul(vf_load_n(dy + i, k), w), xhat, sum); /* 0 beyond n */
+        if (y)
+            vf_store_n(y + i, vf_mul(xhat, w), k);
+    }
+    const vf mean = vf_set1(vf_sum(sum) / (float)n);
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t k = n - i;
+        vf d = vf_mul(vf_load_n(dy + i, k), vf_load_n(weight + i, k)), xhat = vf_mul(vf_load_n(x + i, k), r);
+        vf g = vf_mul(r, vf_sub(d, vf_mul(xhat, mean)));
+        vf_store_n(dx + i, base ? vf_add(vf_load_n(base + i, k), g) : g, k);
+    }
+}
+
+void K(rmsnorm_columns_f32)(float *dweight, const float *dy, size_t dy_stride, const float *x, size_t x_stride,
+                            const float *rstd, size_t rows, size_t n, bool add)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t k = n - i;
+        vf dw = vf_set1(0);
+        for (size_t t = 0; t < rows; t++) {
+            vf xhat = vf_mul(vf_load_n(x + t * x_stride + i, k), vf_set1(rstd[t]));
+            dw = vf_fma(vf_load_n(dy + t * dy_stride + i, k), xhat, dw);
+        }
+        vf_store_n(dweight + i, add ? vf_add(vf_load_n(dweight + i, k), dw) : dw, k);
     }
 }
 

@@ -36,8 +36,8 @@ cat >config.json <<'END'
 {"model_type": "gpt2", "vocab_size": 65, "n_positions": 64, "n_embd": 130, "n_layer": 2, "n_head": 4}
 END
 refuses "config.json: width not divisible by heads" 1 "head" "$@" --config config.json
-echo '{"model_type": "llama"}' >config.json
-refuses "config.json of another family" 1 "llama" "$@" --config config.json
+echo '{"model_type": "bert"}' >config.json
+refuses "config.json of another family" 1 "bert" "$@" --config config.json
 echo '{"model_type": ' >config.json
 refuses "config.json is no JSON" 1 "config.json" "$@" --config config.json
 CLLM_ISA=mmx refuses "unknown CLLM_ISA" 1 "mmx" topology

@@ -35,6 +35,18 @@ interrupt term 143 TERM
 interrupt twice 130 INT INT
 interrupt killed 137 KILL
 
+# Stopped in an evaluation, which takes most of the time here: the evaluation is made up for.
+plain=$arguments plain_steps=$steps steps=12 cut=3
+for i in $(seq ${CLLM_TEST_SANITIZED:+38} 40); do cat text.txt; done >much.txt
+# shellcheck disable=SC2086 # several words
+set -- train $TINY --data much.txt --tokenizer char --steps $steps --eval-every 3 --eval-batches 0 --val-fraction 0.5 --sample-tokens 0
+"$CLLM" "$@" --out judged --quiet
+arguments=$(for word in "$@"; do printf "'%s' " "$word"; done)
+mv whole whole.plain && mv judged whole
+interrupt judging 130 INT
+mv whole judged && mv whole.plain whole
+arguments=$plain steps=$plain_steps
+
 eval "set -- $arguments"
 "$CLLM" "$@" --out steered >steered.out 2>&1 &
 pid=$!
@@ -63,3 +75,26 @@ wait $pid
 status=$?
 check "interrupted in set-up: exit 130" test $status = 130
 check "interrupted in set-up: nothing is left" test ! -e early
+
+# Reading commands: a signal ends them at once, with its code and one sentence.
+for i in $(seq 200); do cat text.txt; done >held.txt
+# ends NAME SIGNAL CODE ARGS...: starts, sends the signal after a moment, expects the code within a second.
+ends() {
+    run=$1 signal=$2 code=$3
+    shift 3
+    "$CLLM" "$@" >"$run.out" 2>"$run.err" &
+    pid=$!
+    sleep 0.7
+    kill -"$signal" $pid
+    before=$(date +%s%N)
+    wait $pid
+    status=$?
+    took=$((($(date +%s%N) - before) / 1000000))
+    if [ $status = "$code" ]; then ok "$run: exit $code"; else fail "$run: exit $status, not $code: $(tail -n 3 "$run.err")"; fi
+    check "$run: one sentence" sh -c "test \$(wc -l <$run.err) = 1 && grep -q '^cllm .*stopped by SIG$signal' $run.err"
+    if [ -z "${CLLM_TEST_SANITIZED:-}" ]; then check "$run: promptly ($took ms)" test $took -lt 500; fi
+}
+ends eval INT 130 eval whole --data held.txt --seq-len 8
+ends generate TERM 143 generate whole --max-tokens 1000000 --num-samples 1000
+ends generate-json INT 130 generate whole --max-tokens 1000000 --json
+check "generate --json: nothing half-written" test ! -s generate-json.out

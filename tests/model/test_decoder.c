@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_gpt2.c - the decoder against PyTorch (tests/fixtures/gpt2-tiny, made by scripts/make_gpt2_fixture.py), against
+ * test_decoder.c - the decoder against PyTorch (a fixture for each family, made by scripts/make_fixtures.py), against
  * finite differences, and against itself: any number of spheres, leaves, cache or no cache.
  */
 #include "base/memory.h"
@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIXTURE "tests/fixtures/gpt2-tiny"
+/* Loop tests take the _i-th. */
+static const char *const fixtures[] = {"gpt2-tiny",  "llama-tiny", "llama-bias-tiny", "mistral-tiny",
+                                       "qwen2-tiny", "qwen3-tiny", "smollm3-tiny"};
+enum { FIXTURES = sizeof fixtures / sizeof *fixtures };
 
 struct call {
     struct decoder *decoder;
@@ -78,12 +81,15 @@ struct fixture {
     size_t B, T;
 };
 
-static struct fixture fixture_open(void)
+static struct fixture fixture_open(int which)
 {
     struct error err = {0};
-    struct fixture f = {.model = model_load(FIXTURE, &err)};
+    char path[96];
+    snprintf(path, sizeof path, "tests/fixtures/%s", fixtures[which]);
+    struct fixture f = {.model = model_load(path, &err)};
     ck_assert_msg(f.model != NULL, "%s", err.text);
-    f.expected = safetensors_open(FIXTURE "/expected.safetensors", &err);
+    snprintf(path, sizeof path, "tests/fixtures/%s/expected.safetensors", fixtures[which]);
+    f.expected = safetensors_open(path, &err);
     ck_assert_msg(f.expected != NULL, "%s", err.text);
     const struct tensor_view *in = safetensors_find(f.expected, "inputs");
     f.B = in->shape[0];
@@ -149,7 +155,7 @@ static double gradient(const struct fixture *f, float *grads, size_t leaves, int
 
 START_TEST(test_logits)
 {
-    struct fixture f = fixture_open();
+    struct fixture f = fixture_open(_i);
     struct error err = {0};
     const size_t V = model_config(f.model)->vocab_size;
     struct decoder *d = decoder_new(f.model, DECODER_GENERATE, 1, 0, &err);
@@ -174,7 +180,7 @@ END_TEST
 /* Feeding one token at a time, several at once, or all: the same bits after the last. */
 START_TEST(test_cache_is_exact)
 {
-    struct fixture f = fixture_open();
+    struct fixture f = fixture_open(_i);
     struct error err = {0};
     const size_t V = model_config(f.model)->vocab_size;
     float *a = mem_calloc(V, sizeof *a), *b = mem_calloc(V, sizeof *b);
@@ -202,7 +208,7 @@ END_TEST
 
 START_TEST(test_gradients)
 {
-    struct fixture f = fixture_open();
+    struct fixture f = fixture_open(_i);
     size_t n;
     const struct param *p = model_params(f.model, &n);
     float *grads = mem_calloc(model_size(f.model), sizeof *grads);
@@ -222,7 +228,7 @@ END_TEST
 /* One hash of loss and gradient at any number of spheres. */
 START_TEST(test_any_number_of_spheres)
 {
-    struct fixture f = fixture_open();
+    struct fixture f = fixture_open(_i);
     const size_t size = model_size(f.model);
     float *one = mem_calloc(size, sizeof *one), *many = mem_calloc(size, sizeof *many);
     const double loss = gradient(&f, one, 2, 1);
@@ -241,7 +247,7 @@ END_TEST
 /* Ten AdamW steps, as torch.optim.AdamW makes them, without and with clipping. */
 START_TEST(test_adamw_steps)
 {
-    struct fixture f = fixture_open();
+    struct fixture f = fixture_open(_i);
     size_t n;
     const struct param *p = model_params(f.model, &n);
     const size_t size = model_size(f.model);
@@ -277,7 +283,7 @@ START_TEST(test_adamw_steps)
         const size_t C = model_config(f.model)->n_embd;
         for (size_t i = 0; i < n && !clipped; i++) {
             const float *want = expected(&f, "final.", p[i].name);
-            if (strstr(p[i].name, "c_attn.bias")) {
+            if (p[i].role == PARAM_QKV_B) {
                 /* A bias on all keys shifts every score of a query alike: its gradient is zero but for rounding, and
                  * Adam divides rounding by its own size.  So queries and values are held to PyTorch, keys are not. */
                 assert_close(p[i].name, w + p[i].offset, want, C, 1e-3);
@@ -373,17 +379,14 @@ static void check_slopes(const struct model_config *config, size_t B, size_t T, 
 
 static struct model_config tiny(size_t C, size_t H, size_t L, size_t V, size_t positions)
 {
-    return (struct model_config){.family = MODEL_GPT2,
-                                 .vocab_size = V,
-                                 .n_positions = positions,
-                                 .n_embd = C,
-                                 .n_layer = L,
-                                 .n_head = H,
-                                 .n_inner = 4 * C,
-                                 .layer_norm_epsilon = 1e-5f,
-                                 .initializer_range = 0.02f,
-                                 .bos_token_id = -1,
-                                 .eos_token_id = -1};
+    struct model_config c = model_config_of(MODEL_GPT2);
+    c.vocab_size = V;
+    c.n_positions = positions;
+    c.n_embd = C;
+    c.n_layer = L;
+    c.n_head = H;
+    model_config_complete(&c);
+    return c;
 }
 
 START_TEST(test_slopes_odd_sizes)
@@ -393,6 +396,55 @@ START_TEST(test_slopes_odd_sizes)
     check_slopes(&c, 4, 1, 2);
     c = tiny(36, 2, 3, 300, 70);
     check_slopes(&c, 2, 67, 2); /* two blocks of queries */
+}
+END_TEST
+
+/* A tiny model of any family; layers alternate between what the family knows. */
+static struct model_config tiny_of(enum model_family family, size_t heads, size_t kv_heads, size_t head_dim)
+{
+    struct model_config c = model_config_of(family);
+    c.vocab_size = 41;
+    c.n_positions = 80;
+    c.n_embd = 19;
+    c.n_layer = 3;
+    c.n_head = heads;
+    c.n_kv_head = kv_heads;
+    c.head_dim = head_dim;
+    c.n_inner = 27;
+    c.rope_theta = 100;
+    return c;
+}
+
+/* Grouped heads, windows narrower and wider than a block of queries, biases, norms of heads, heads of their own. */
+START_TEST(test_slopes_of_families)
+{
+    struct model_config c = tiny_of(MODEL_LLAMA, 3, 1, 6);
+    check_slopes(&c, 2, 53, 2);
+    c.qkv_bias = c.out_bias = c.mlp_bias = c.tied = true;
+    c.rope = ROPE_LLAMA3;
+    c.rope_factor = 4;
+    c.rope_low_freq_factor = 1;
+    c.rope_high_freq_factor = 4;
+    c.rope_original_positions = 64;
+    check_slopes(&c, 3, 17, 3);
+    c = tiny_of(MODEL_MISTRAL, 4, 2, 4);
+    c.window = 5;
+    memset(c.layer_kind, LAYER_WINDOW, c.n_layer);
+    check_slopes(&c, 2, 70, 1);
+    c.window = 51;
+    c.attn_pdrop = 0.2f;
+    check_slopes(&c, 2, 70, 2);
+    c = tiny_of(MODEL_QWEN2, 6, 2, 8);
+    c.window = 7;
+    c.layer_kind[1] = LAYER_WINDOW;
+    c.tied = true;
+    check_slopes(&c, 2, 21, 1);
+    c = tiny_of(MODEL_QWEN3, 4, 2, 10);
+    check_slopes(&c, 4, 21, 2);
+    c = tiny_of(MODEL_SMOLLM3, 4, 4, 6);
+    c.window = 9;
+    c.layer_kind[2] = LAYER_NO_ROPE | LAYER_WINDOW;
+    check_slopes(&c, 2, 33, 2);
 }
 END_TEST
 
@@ -409,7 +461,7 @@ END_TEST
 /* Evaluation is training's forward without dropout, to the last bit. */
 START_TEST(test_eval_is_forward)
 {
-    struct fixture f = fixture_open();
+    struct fixture f = fixture_open(_i);
     struct error err = {0};
     float *grads = mem_calloc(model_size(f.model), sizeof *grads);
     const double train = gradient(&f, grads, 1, 3);
@@ -428,17 +480,18 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("gpt2");
+    Suite *s = suite_create("decoder");
     TCase *t = tcase_create("decoder");
     tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_logits);
-    tcase_add_test(t, test_cache_is_exact);
-    tcase_add_test(t, test_gradients);
-    tcase_add_test(t, test_any_number_of_spheres);
-    tcase_add_test(t, test_adamw_steps);
+    tcase_add_loop_test(t, test_logits, 0, FIXTURES);
+    tcase_add_loop_test(t, test_cache_is_exact, 0, FIXTURES);
+    tcase_add_loop_test(t, test_gradients, 0, FIXTURES);
+    tcase_add_loop_test(t, test_any_number_of_spheres, 0, FIXTURES);
+    tcase_add_loop_test(t, test_adamw_steps, 0, FIXTURES);
     tcase_add_test(t, test_slopes_odd_sizes);
+    tcase_add_test(t, test_slopes_of_families);
     tcase_add_test(t, test_slopes_with_dropout);
-    tcase_add_test(t, test_eval_is_forward);
+    tcase_add_loop_test(t, test_eval_is_forward, 0, FIXTURES);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ * app/train_report.c - what `cllm train` says of a run before and after it.
+ */
+#include "app/command.h"
+#include "app/train_run.h"
+#include "base/human.h"
+#include "topology/topology.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+void train_print_header(struct train_run *r)
+{
+    const struct train_settings *s = &r->info.settings;
+    const struct model_config *m = &s->model;
+    struct topology topology;
+    struct human a, b, c;
+    struct buffer text = {0};
+    topology_read(&topology);
+    buffer_printf(&text, "model    %s%s", s->preset, s->preset[0] ? ": " : "");
+    model_config_describe(m, &text);
+    buffer_printf(&text, ": %s parameters\n", human_whole(&a, model_config_num_parameters(m)));
+    buffer_printf(&text, "data     %s: %s tokens, vocabulary %zu (%s); %s windows an epoch, %s for validation\n",
+                  r->info.data_path, human_whole(&a, tokens_count(r->tokens)), m->vocab_size,
+                  r->tokenizer ? r->info.tokenizer_kind : "as the shards have it",
+                  human_whole(&b, batch_iterator_windows(r->iterator)),
+                  human_whole(&c, batch_iterator_val_windows(r->iterator)));
+    buffer_printf(&text, "steps    %" PRIu64 " of %zu x %zu tokens, micro-batch %zu; AdamW, lr %g to %g, %s, %" PRIu64
+                  " steps of warm-up\n", s->steps, s->batch_size, s->seq_len, s->micro_batch, s->schedule.lr,
+                  s->schedule.min_lr, schedule_name(s->schedule.kind), s->schedule.warmup_steps);
+    buffer_printf(&text, "spheres  %d (%s), %s, %s; this machine: %s\n", threaded_training_get_num_workers(r->system),
+                  r->flags->backend, r->info.isa, r->info.dtype, topology.limited_by);
+    buffer_printf(&text, "memory   %s planned, %s available\n",
+                  human_bytes(&a, training_planned(r->training)->total_bytes),
+                  human_bytes(&b, topology.memory_available_bytes));
+    buffer_printf(&text, "run      %s", run_directory_path(r->run));
+    if (!r->fresh)
+        buffer_printf(&text, ", resumed at step %" PRIu64, training_step(r->training));
+    buffer_append_text(&text, "\n");
+    if (text.data)
+        status_line_print(&r->line, text.data);
+    buffer_release(&text);
+}
+
+void train_print_stats(struct train_run *r)
+{
+    struct stats_report report;
+    struct buffer text = {0};
+    struct error err;
+    if (threaded_training_report(r->system, &report, &err) != STATUS_OK) {
+        command_say("train", "%s", err.text);
+        return;
+    }
+    buffer_append_text(&text, "\n");
+    stats_report_table(&report, r->flags->spheres, &text);
+    if (text.data)
+        status_line_print(&r->line, text.data);
+    buffer_release(&text);
+    stats_report_release(&report);
+}
+
+void train_print_summary(struct train_run *r, const struct training_result *result)
+{
+    const struct train_settings *s = &r->info.settings;
+    struct human a, b, c;
+    struct buffer text = {0};
+    bool finished = result->last_step >= s->steps;
+    buffer_printf(&text, "\n%s at step %" PRIu64 " of %" PRIu64 "\n",
+                  finished ? "done" : result->status != STATUS_OK ? "ended" : "stopped", result->last_step, s->steps);
+    buffer_printf(&text, "  trained     %" PRIu64 " steps, %s tokens in %s (%s tokens/s in steps)\n",
+                  result->last_step - result->first_step, human_whole(&a, result->tokens),
+                  human_duration(&b, result->seconds),
+                  human_count(&c, result->step_seconds > 0 ? (double)result->tokens / result->step_seconds : 0));
+    if (!isnan(result->loss))
+        buffer_printf(&text, "  train loss  %.4f in the last step\n", result->loss);
+    if (!isnan(result->val_loss))
+        buffer_printf(&text, "  val loss    %.4f at step %" PRIu64 "\n", result->val_loss, result->val_step);
+    buffer_printf(&text, "  checkpoint  %s\n",
+                  result->checkpoint.len ? result->checkpoint.data : "none from this session");
+    if (!finished)
+        buffer_printf(&text, "  go on with  cllm train --resume %s\n", run_directory_path(r->run));
+    if (text.data)
+        status_line_print(&r->line, text.data);
+    buffer_release(&text);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ * app/train_run.h - what `cllm train` makes and what its parts share: set-up, the run itself, what is said of it.
+ */
+#ifndef APP_TRAIN_RUN_H
+#define APP_TRAIN_RUN_H
+
+#include "app/crew.h"
+#include "app/interrupt.h"
+#include "app/options.h"
+#include "app/settings_flags.h"
+#include "app/status_line.h"
+#include "app/training_thread.h"
+#include "base/status.h"
+#include "data/batch_iterator.h"
+#include "train/run_directory.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct train_flags {
+    struct settings_flags s;
+    const char *data, *tokenizer, *out, *resume, *init, *backend, *dtype, *optimizer, *sample_prompt;
+    int threads;
+    size_t sample_tokens;
+    uint64_t log_every;
+    bool spheres, quiet;
+};
+
+/* Everything a run needs, in the order it is made. */
+struct train_run {
+    struct train_flags *flags;
+    struct option_def *options;
+    struct run_directory *run;
+    bool fresh;
+    struct run_info info;
+    struct interrupt interrupt; /* watches during set-up; its token lives as long as the run */
+    struct crew crew;
+    struct tokenizer *tokenizer;
+    struct tokens *tokens;
+    struct batch_iterator *iterator;
+    struct training *training;
+    struct threaded_training *system;
+    struct metrics *metrics;
+    struct buffer tokenizer_json, tokenizer_config;
+    struct checkpoint_extra extras[2];
+    size_t num_extras;
+    uint32_t settings_hash;
+    struct status_line line;
+    uint64_t tick_ns;
+    int signal; /* that stopped us, or 0 */
+};
+
+/* Makes all of it for a new run, or for one to go on with (r->run open, r->info read).  What is there already when a
+ * status other than OK comes back is the caller's to give back; r->interrupt's token cancels. */
+enum status train_setup_fresh(struct train_run *r, struct error *err);
+enum status train_setup_resume(struct train_run *r, struct error *err);
+
+/* The table of spheres and threads, the summary and the header are written through r->line. */
+void train_print_header(struct train_run *r);
+void train_print_stats(struct train_run *r);
+void train_print_summary(struct train_run *r, const struct training_result *result);
+
+#endif

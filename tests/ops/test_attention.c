@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ * test_attention.c - attention with shared heads of keys and sliding windows over several blocks of queries, against
+ * the plain formula in double; its cache, bit for bit; tables of angles, and the way back through rotation and norms.
+ */
+#include "base/arena.h"
+#include "base/rng.h"
+#include "ops/attention.h"
+#include "ops/heads.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static float *numbers(size_t n, uint64_t seed)
+{
+    float *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)rng_normal(rng_key(seed, RNG_TEST, 0, 0), i);
+    return x;
+}
+
+static void run(struct work work, int width, size_t scratch_bytes)
+{
+    for (int id = 0; id < width; id++) {
+        struct sphere me = {.id = id, .width = width};
+        ck_assert(arena_init(&me.scratch, scratch_bytes, NULL) == STATUS_OK);
+        work_run(&me, &work, 1);
+        arena_release(&me.scratch);
+    }
+}
+
+struct shape {
+    size_t B, T, H, Hkv, d, window;
+};
+static const struct shape shapes[] = {{2, 130, 6, 2, 5, 0},  {1, 130, 6, 2, 5, 37},  {2, 99, 3, 1, 16, 1},
+                                      {1, 200, 4, 4, 7, 48}, {1, 150, 2, 1, 18, 64}, {2, 49, 2, 2, 4, 500}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* Probabilities of one query head, [T,T]. */
+static void plain_probabilities(const struct shape *s, const float *qkv, size_t b, size_t h, double *p)
+{
+    const size_t E = (s->H + 2 * s->Hkv) * s->d, kv = h / (s->H / s->Hkv);
+    memset(p, 0, s->T * s->T * sizeof *p);
+    for (size_t i = 0; i < s->T; i++) {
+        double sum = 0;
+        for (size_t j = s->window && i + 1 > s->window ? i + 1 - s->window : 0; j <= i; j++) {
+            double dot = 0;
+            for (size_t c = 0; c < s->d; c++)
+                dot += (double)qkv[(b * s->T + i) * E + h * s->d + c] *
+                       (double)qkv[(b * s->T + j) * E + (s->H + kv) * s->d + c];
+            sum += p[i * s->T + j] = exp(dot / sqrt((double)s->d));
+        }
+        for (size_t j = 0; j <= i; j++)
+            p[i * s->T + j] /= sum;
+    }
+}
+
+static void plain(const struct shape *s, const float *qkv, const float *dout, double *out, double *dqkv)
+{
+    const size_t T = s->T, d = s->d, A = s->H * d, E = A + 2 * s->Hkv * d;
+    double *p = malloc(T * T * sizeof *p);
+    memset(out, 0, s->B * T * A * sizeof *out);
+    memset(dqkv, 0, s->B * T * E * sizeof *dqkv);
+    for (size_t b = 0; b < s->B; b++)
+        for (size_t h = 0; h < s->H; h++) {
+            const size_t kv = h / (s->H / s->Hkv), at_k = (s->H + kv) * d, at_v = (s->H + s->Hkv + kv) * d;
+            plain_probabilities(s, qkv, b, h, p);
+            for (size_t i = 0; i < T; i++) {
+                const size_t qi = b * T + i;
+                double total = 0; /* rowsum(P dP) */
+                for (int pass = 0; pass < 2; pass++)
+                    for (size_t j = 0; j <= i; j++) {
+                        const size_t kj = b * T + j;
+                        double dp = 0;
+                        for (size_t c = 0; c < d; c++)
+                            dp += (double)dout[qi * A + h * d + c] * (double)qkv[kj * E + at_v + c];
+                        if (pass == 0) {
+                            total += p[i * T + j] * dp;
+                            continue;
+                        }
+                        const double ds = p[i * T + j] * (dp - total) / sqrt((double)d);
+                        for (size_t c = 0; c < d; c++) {
+                            out[qi * A + h * d + c] += p[i * T + j] * (double)qkv[kj * E + at_v + c];
+                            dqkv[qi * E + h * d + c] += ds * (double)qkv[kj * E + at_k + c];
+                            dqkv[kj * E + at_k + c] += ds * (double)qkv[qi * E + h * d + c];
+                            dqkv[kj * E + at_v + c] += p[i * T + j] * (double)dout[qi * A + h * d + c];
+                        }
+                    }
+            }
+        }
+    free(p);
+}
+
+START_TEST(test_attention)
+{
+    const struct shape *s = &shapes[_i];
+    const size_t n = s->B * s->T, A = s->H * s->d, E = A + 2 * s->Hkv * s->d;
+    float *qkv = numbers(n * E, 1), *dout = numbers(n * A, 2), *out = calloc(n * A, 4), *dqkv = calloc(n * E, 4);
+    float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *again = calloc(n * E, 4);
+    double *want = malloc(n * A * sizeof *want), *dwant = malloc(n * E * sizeof *dwant);
+    struct attention a = {.batch = s->B,
+                          .seq_len = s->T,
+                          .heads = s->H,
+                          .kv_heads = s->Hkv,
+                          .head_dim = s->d,
+                          .window = s->window,
+                          .qkv = qkv,
+                          .out = out,
+                          .max = max,
+                          .inverse_sum = inverse,
+                          .dout = dout,
+                          .dqkv = dqkv};
+    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->window);
+    run(attention_forward_work(&a), 1, scratch);
+    memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
+    run(attention_backward_work(&a), 1, scratch);
+    plain(s, qkv, dout, want, dwant);
+    for (size_t i = 0; i < n * A; i++)
+        ck_assert_msg(!!(fabs((double)out[i] - want[i]) <= 2e-6 * (1 + fabs(want[i]))), "out[%zu] is %.9g, not %.9g", i,
+                      (double)out[i], want[i]);
+    for (size_t i = 0; i < n * E; i++)
+        ck_assert_msg(!!(fabs((double)dqkv[i] - dwant[i]) <= 2e-5 * (1 + fabs(dwant[i]))),
+                      "dqkv[%zu] is %.9g, not %.9g", i, (double)dqkv[i], dwant[i]);
+    a.dqkv = again;
+    run(attention_backward_work(&a), 3, scratch);
+    ck_assert(memcmp(dqkv, again, n * E * sizeof *dqkv) == 0);
+
+    /* The first sequence again through the cache, in pieces: the same bits, whoever owns the heads. */
+    struct attention_cache cache = {
+        calloc(1, attention_cache_bytes(s->T, s->Hkv, s->d)), s->T, s->H, s->Hkv, s->d, s->window};
+    struct sphere me = {.id = 0, .width = 1};
+    ck_assert(arena_init(&me.scratch, attention_cached_scratch_bytes(s->T, s->window), NULL) == STATUS_OK);
+    float *cached = calloc(s->T * A, 4);
+    for (size_t t = 0; t < s->T;) {
+        const size_t piece = t + 50 <= s->T && t % 3 == 0 ? 50 : 1, half = s->H / 2;
+        for (size_t i = t; i < t + piece; i++)
+            attention_cache_put(&cache, i, qkv + i * E + A, qkv + i * E + A + s->Hkv * s->d, (struct share){0, s->Hkv});
+        attention_cached(&me, &cache, cached + t * A, qkv + t * E, E, t, piece, (struct share){0, half});
+        attention_cached(&me, &cache, cached + t * A, qkv + t * E, E, t, piece, (struct share){half, s->H});
+        t += piece;
+    }
+    ck_assert(memcmp(cached, out, s->T * A * sizeof *out) == 0);
+    arena_release(&me.scratch);
+    void *owned[] = {qkv, dout, out, dqkv, max, inverse, again, want, dwant, cached, cache.data};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+END_TEST
+
+/* What lies outside the window costs nothing. */
+START_TEST(test_pairs)
+{
+    ck_assert(attention_pairs(10, 0) == 55 && attention_pairs(10, 10) == 55 && attention_pairs(10, 1) == 10);
+    ck_assert(attention_pairs(10, 3) == 1 + 2 + 8 * 3);
+    struct attention a = {.batch = 1, .seq_len = 5000, .heads = 1, .kv_heads = 1, .head_dim = 8};
+    const uint64_t all = attention_forward_work(&a).cost;
+    a.window = 100;
+    ck_assert(attention_forward_work(&a).cost < all / 15);
+    ck_assert(attention_scratch_bytes(5000, 8, 100) < attention_scratch_bytes(5000, 8, 0) / 2);
+}
+END_TEST
+
+START_TEST(test_angles)
+{
+    enum { HALF = 8, FROM = 131000, N = 3 };
+    double f[HALF], linear[HALF], scaled[HALF];
+    float cosine[N * HALF], sine[N * HALF];
+    rope_frequencies(f, HALF, 500000);
+    memcpy(linear, f, sizeof f);
+    memcpy(scaled, f, sizeof f);
+    rope_scale_linear(linear, HALF, 4);
+    rope_scale_llama3(scaled, HALF, 32, 1, 4, 8192);
+    rope_angles(cosine, sine, f, HALF, FROM, N);
+    for (int i = 0; i < HALF; i++) {
+        const double want = pow(500000, -(double)i / HALF), wave = 2 * 3.14159265358979323846 / want;
+        const double mix = (8192 / wave - 1) / 3;
+        const double l3 = wave > 8192 ? want / 32 : wave < 2048 ? want : (1 - mix) * want / 32 + mix * want;
+        ck_assert(!!(fabs(f[i] / want - 1) <= 1e-14) && !!(fabs(linear[i] / want * 4 - 1) <= 1e-14));
+        ck_assert(!!(fabs(scaled[i] / l3 - 1) <= 1e-12));
+        for (int t = 0; t < N; t++) {
+            ck_assert(!!(fabs((double)cosine[t * HALF + i] - cos((FROM + t) * want)) <= 6e-8));
+            ck_assert(!!(fabs((double)sine[t * HALF + i] - sin((FROM + t) * want)) <= 6e-8));
+        }
+    }
+}
+END_TEST
+
+/* heads_backward is the slope of heads_forward: of the sum of y*u, by finite differences in double steps. */
+START_TEST(test_heads)
+{
+    enum { B = 2, T = 5, H = 3, HKV = 1, D = 6, E = (H + 2 * HKV) * D, ROWS = B * T };
+    double f[D / 2];
+    float cosine[T * D / 2], sine[T * D / 2], raw[ROWS * (H + HKV) * D], rstd[(H + HKV) * ROWS];
+    float dq[B * H * D], dk[B * HKV * D];
+    rope_frequencies(f, D / 2, 50);
+    rope_angles(cosine, sine, f, D / 2, 0, T);
+    float *x = numbers(ROWS * E, 5), *u = numbers(ROWS * E, 6), *w = numbers(2 * D, 7), *dx = malloc(ROWS * E * 4),
+          *y = malloc(ROWS * E * 4);
+    struct heads h = {H, HKV, D, T, cosine, sine, w, w + D, 1e-5f, raw, rstd, ROWS, dq, dk};
+    memcpy(y, x, ROWS * E * 4);
+    heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV});
+    ck_assert(memcmp(y + (H + HKV) * D, x + (H + HKV) * D, HKV * D * 4) == 0); /* values are left alone */
+    memcpy(dx, u, ROWS * E * 4);
+    for (size_t b = 0; b < B; b++)
+        for (size_t i = 0; i < H + HKV; i++)
+            heads_backward(&h, dx, b, i);
+    double dw[2 * D] = {0};
+    for (size_t b = 0; b < B; b++)
+        for (size_t c = 0; c < D; c++) {
+            for (size_t i = 0; i < H; i++)
+                dw[c] += (double)dq[(b * H + i) * D + c];
+            dw[D + c] += (double)dk[b * D + c];
+        }
+    for (int k = 0; k < ROWS * (H + HKV) * D + 2 * D; k++) {
+        const int row = k / ((H + HKV) * D);
+        float *at = row < ROWS ? &x[row * E + k % ((H + HKV) * D)] : &w[k - ROWS * (H + HKV) * D];
+        const double got = row < ROWS ? (double)dx[at - x] : dw[at - w];
+        const float old = *at;
+        double value[2] = {0, 0};
+        for (int side = 0; side < 2; side++) {
+            *at = side ? old - 0.01f : old + 0.01f;
+            memcpy(y, x, ROWS * E * 4);
+            heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV});
+            for (int i = 0; i < ROWS * E; i++)
+                value[side] += i % E < (H + HKV) * D ? (double)y[i] * u[i] : 0;
+            *at = old;
+        }
+        const double slope = (value[0] - value[1]) / 0.02;
+        ck_assert_msg(!!(fabs(slope - got) <= 3e-3 * (1 + fabs(slope))), "%d: slope %.6g, gradient %.6g", k, slope,
+                      got);
+    }
+    free(x), free(u), free(w), free(dx), free(y);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("attention");
+    TCase *t = tcase_create("attention");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test_attention, 0, SHAPES);
+    tcase_add_test(t, test_pairs);
+    tcase_add_test(t, test_angles);
+    tcase_add_test(t, test_heads);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
