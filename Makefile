@@ -23,7 +23,7 @@ ifneq (,$(filter-out help clean test demo,$(or $(MAKECMDGOALS),all)))
 MISSING := $(if $(shell command -v $(firstword $(CC)) 2>&1),,$(patsubst cc,gcc,$(firstword $(CC)))) \
            $(if $(shell command -v pkg-config 2>&1),,pkg-config)
 ifeq (,$(strip $(MISSING)))
-MISSING := $(foreach p,jansson:libjansson-dev hwloc:libhwloc-dev zlib:zlib1g-dev,\
+MISSING := $(foreach p,jansson:libjansson-dev hwloc:libhwloc-dev zlib:zlib1g-dev libutf8proc:libutf8proc-dev,\
              $(shell pkg-config --exists $(firstword $(subst :, ,$p)) || echo $(lastword $(subst :, ,$p)))) \
            $(shell echo 'int main(void){return 0;}' | $(CC) -x c -o /dev/null - >/dev/null 2>&1 || echo libc6-dev)
 endif
@@ -32,7 +32,7 @@ $(error Missing packages: $(strip $(MISSING)); on Debian or Ubuntu 'scripts/setu
 type: apt-get install $(strip $(MISSING)))
 endif
 MACHINE := $(shell $(CC) -dumpmachine)
-PKGS    := jansson hwloc zlib
+PKGS    := jansson hwloc zlib libutf8proc
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
 endif
@@ -112,10 +112,13 @@ endef
 include $(foreach i,$(BF16_ISAS),src/kernels/$(i)/flags.mk)
 $(foreach i,$(BF16_ISAS),$(eval $(call isa_rule,$(i),$(i)))$(eval $(call isa_rule,$(i),common)))
 
+# PCRE2 is what the splitters of tokenizers are held against; without it that test says so and passes.
+PCRE2 := $(shell pkg-config --exists libpcre2-8 2>/dev/null && echo -DHAVE_PCRE2 && pkg-config --cflags --libs libpcre2-8)
+
 $(B)/tests/%: tests/%.c $(LIB) $(B)/flags | have-check
 	@mkdir -p $(@D)
 	$(SAY) TEST $@
-	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests $(ALL_CFLAGS) $(OPENMP) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(LIB) $$(pkg-config --cflags --libs check) $(ALL_LIBS)
+	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests $(ALL_CFLAGS) $(OPENMP) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(LIB) $$(pkg-config --cflags --libs check) $(if $(findstring test_split,$@),$(PCRE2)) $(ALL_LIBS)
 
 $(CORPUS): data/generate_corpus.c $(LIB) $(B)/flags
 	@mkdir -p $(@D)

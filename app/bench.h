@@ -19,6 +19,7 @@ int bench_barrier(int argc, char **argv);
 int bench_matmul(int argc, char **argv);
 int bench_pool(int argc, char **argv);
 int bench_limits(int argc, char **argv);
+int bench_tokenizer(int argc, char **argv);
 
 double bench_median(double *values, size_t n); /* sorts them */
 

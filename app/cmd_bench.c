@@ -14,6 +14,7 @@ static const struct command benches[] = {
     {"pool", bench_pool, "tasks and parallel loops, beside libgomp and oneTBB"},
     {"matmul", bench_matmul, "matrix products of given shapes"},
     {"limits", bench_limits, "what this machine's units and memory can do"},
+    {"tokenizer", bench_tokenizer, "encoding text, and training a vocabulary"},
 };
 
 enum { COUNT = sizeof benches / sizeof benches[0] };
@@ -37,7 +38,7 @@ int cmd_bench(int argc, char **argv)
     FILE *out = help ? stdout : stderr;
     fprintf(out, "usage: cllm bench NAME [options]\n\nMeasures on this machine, as it is loaded now.\n\n");
     for (size_t i = 0; i < COUNT; i++)
-        fprintf(out, "  %-8s %s\n", benches[i].name, benches[i].summary);
+        fprintf(out, "  %-9s %s\n", benches[i].name, benches[i].summary);
     fprintf(out, "\n  --help     this text; `cllm bench NAME --help` tells each one's options\n\nExamples:\n"
                  "  cllm bench step --preset gpt2 --batch-size 4 --seq-len 256\n"
                  "  cllm bench barrier --spheres 2,16\n"

@@ -11,12 +11,12 @@
 #include "app/logits_out.h"
 #include "app/options.h"
 #include "app/text_source.h"
+#include "app/token_source.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/human.h"
 #include "base/memory.h"
-#include "formats/corpus.h"
 #include "formats/json.h"
 #include "model/decoder.h"
 #include "topology/topology.h"
@@ -161,34 +161,22 @@ static enum status eval_text(struct eval *e, const char *data, struct error *err
     if (!tokenizer)
         return error_set(err, STATUS_CONFIG, "%s has no tokenizer.json, so it can be evaluated on .bin shards only",
                          e->loaded.directory.data);
-    struct corpus *corpus = corpus_open(data, err);
-    if (!corpus)
-        return err->status;
-    corpus_stop_when(corpus, cancel_wanted, e->crew.cancel);
-    int32_t end_of_text = tokenizer_end_of_text(tokenizer);
-    uint64_t documents = 0;
-    bool begins = true;
-    enum status status = STATUS_OK;
+    struct token_source *source = token_source_open(data, tokenizer, e->crew.pool, e->crew.cancel, err);
+    enum status status = source ? STATUS_OK : err->status;
     while (status == STATUS_OK && e->predicted < e->max_tokens) {
-        struct corpus_piece piece;
+        struct token_chunk chunk;
         bool more = false;
-        status = corpus_next(corpus, &piece, &more, err);
+        status = token_source_next(source, 0, &chunk, &more, err);
         if (status != STATUS_OK || !more)
             break;
-        if (begins && documents > 0 && end_of_text >= 0)
-            buffer_append(&e->pending, &end_of_text, sizeof end_of_text);
-        begins = piece.document_end;
-        documents += piece.document_end;
-        e->text_bytes += piece.len;
-        status = tokenizer_encode(tokenizer, piece.text, piece.len, &e->pending, err);
-        if (status != STATUS_OK)
-            error_prefix(err, "%s", piece.file);
-        else if (e->pending.failed)
-            status = error_set(err, STATUS_NOMEM, "no memory for the tokens of %s", piece.file);
+        e->text_bytes += chunk.text_bytes;
+        buffer_append(&e->pending, chunk.ids, chunk.n * sizeof *chunk.ids);
+        if (e->pending.failed)
+            status = error_set(err, STATUS_NOMEM, "no memory for the tokens of %s", data);
         else
             status = take_pending(e, false, err);
     }
-    corpus_close(corpus);
+    token_source_close(source);
     e->bytes_known = e->max_tokens == UINT64_MAX;
     return status;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/dataset.h"
 
+#include "app/token_source.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/corpus.h"
-#include "runtime/parallel.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -150,14 +150,14 @@ struct tokenizer *dataset_tokenizer(const char *name, const char *data, const st
     return tokenizer_load(name, err);
 }
 
-static void shard_path(struct buffer *path, const char *directory, unsigned number)
+void dataset_shard_path(struct buffer *path, const char *directory, unsigned number, const char *suffix)
 {
-    char name[32];
+    char name[48];
     /* '_' sorts after '.', so the directory's order is the stream's. */
     if (number == 0)
-        snprintf(name, sizeof name, "tokens.bin");
+        snprintf(name, sizeof name, "tokens%s", suffix);
     else
-        snprintf(name, sizeof name, "tokens_%05u.bin", number);
+        snprintf(name, sizeof name, "tokens_%05u%s", number, suffix);
     path_join(path, directory, name);
 }
 
@@ -173,7 +173,7 @@ struct shard_sink {
 
 static enum status sink_open(struct shard_sink *sink, struct error *err)
 {
-    shard_path(&sink->path, sink->directory, sink->number);
+    dataset_shard_path(&sink->path, sink->directory, sink->number, ".bin");
     if (sink->path.failed)
         return error_set(err, STATUS_NOMEM, "no memory for a path");
     sink->writer = token_writer_open(sink->path.data, sink->width_bytes, err);
@@ -206,120 +206,41 @@ static enum status sink_append(struct shard_sink *sink, const int32_t *ids, size
     return STATUS_OK;
 }
 
-/* A piece of the corpus on its way through the pool. */
-struct slot {
-    struct buffer text, ids;
-    const char *file;
-    struct error err;
-};
-
-struct batch {
-    const struct tokenizer *tokenizer;
-    const struct cancel *cancel;
-    struct slot *slots;
-};
-
-static enum status encode_slots(size_t begin, size_t end, void *arg)
+static enum status tokenize_into(struct shard_sink *sink, struct token_source *source, const struct dataset_job *job,
+                                 uint64_t *documents, struct error *err)
 {
-    const struct batch *batch = arg;
     enum status status = STATUS_OK;
-    for (size_t i = begin; i < end && status == STATUS_OK; i++) {
-        struct slot *slot = &batch->slots[i];
-        status = cancel_error(batch->cancel, &slot->err);
-        if (status == STATUS_OK)
-            status = tokenizer_encode(batch->tokenizer, slot->text.data, slot->text.len, &slot->ids, &slot->err);
-        if (status != STATUS_OK)
-            error_prefix(&slot->err, "%s", slot->file);
-        else if (slot->ids.failed)
-            status = error_set(&slot->err, STATUS_NOMEM, "no memory for the tokens of %s", slot->file);
-    }
-    return status;
-}
-
-/* Fills slots from the corpus: how many is in *filled, fewer than n only at the end. */
-static enum status fill_slots(struct slot *slots, size_t n, struct corpus *corpus, int32_t end_of_text, bool *begins,
-                              uint64_t *documents, size_t *filled, struct error *err)
-{
-    for (*filled = 0; *filled < n; ++*filled) {
-        struct slot *slot = &slots[*filled];
-        struct corpus_piece piece;
+    while (status == STATUS_OK) {
+        struct token_chunk chunk;
         bool more = false;
-        const enum status status = corpus_next(corpus, &piece, &more, err);
+        status = token_source_next(source, 0, &chunk, &more, err);
         if (status != STATUS_OK || !more)
-            return status;
-        buffer_clear(&slot->text);
-        buffer_clear(&slot->ids);
-        if (*begins && *documents > 0 && end_of_text >= 0)
-            buffer_append(&slot->ids, &end_of_text, sizeof end_of_text);
-        *begins = piece.document_end;
-        *documents += piece.document_end;
-        buffer_append(&slot->text, piece.text, piece.len);
-        slot->file = piece.file;
-        slot->err = (struct error){0};
-        if (slot->text.failed)
-            return error_set(err, STATUS_NOMEM, "no memory for a piece of %s", piece.file);
+            break;
+        *documents += chunk.num_starts;
+        status = sink_append(sink, chunk.ids, chunk.n, err);
+        if (job->tick)
+            job->tick(job->ctx, "tokenizing", token_source_bytes_read(source), token_source_bytes_total(source));
     }
-    return STATUS_OK;
-}
-
-static void first_error(const struct slot *slots, size_t n, enum status status, struct error *err)
-{
-    size_t i = 0;
-    while (i < n && slots[i].err.status == STATUS_OK)
-        i++;
-    if (i < n)
-        *err = slots[i].err;
-    else
-        error_set(err, status, "tokenizing: %s", status_text(status));
-}
-
-/* Pieces are read and written in order; in between the pool encodes several at a time. */
-static enum status tokenize_into(struct shard_sink *sink, struct corpus *corpus, const struct tokenizer *tokenizer,
-                                 const struct dataset_job *job, uint64_t *documents, struct error *err)
-{
-    enum { SLOTS_PER_THREAD = 4 };
-    struct pool *pool = job->crew->pool;
-    const size_t n = pool && pool_size(pool) > 1 ? SLOTS_PER_THREAD * (size_t)pool_size(pool) : 1;
-    struct slot *slots = mem_calloc(n, sizeof *slots);
-    if (!slots)
-        return error_set(err, STATUS_NOMEM, "no memory for %zu pieces of text", n);
-    struct batch batch = {tokenizer, job->crew->cancel, slots};
-    enum status status = STATUS_OK;
-    bool begins = true;
-    for (size_t filled = n; status == STATUS_OK && filled == n;) {
-        status = fill_slots(slots, n, corpus, tokenizer_end_of_text(tokenizer), &begins, documents, &filled, err);
-        if (status == STATUS_OK && (status = parallel_for(pool, filled, NULL, encode_slots, &batch)) != STATUS_OK)
-            first_error(slots, filled, status, err);
-        for (size_t i = 0; i < filled && status == STATUS_OK; i++)
-            status = sink_append(sink, (const int32_t *)(const void *)slots[i].ids.data,
-                                 slots[i].ids.len / sizeof(int32_t), err);
-        tick(job, "tokenizing", corpus);
-    }
-    for (size_t i = 0; i < n; i++) {
-        buffer_release(&slots[i].text);
-        buffer_release(&slots[i].ids);
-    }
-    mem_free(slots);
     return status;
 }
 
 enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
                              const struct dataset_job *job, uint64_t *num_documents, struct error *err)
 {
-    struct corpus *corpus = open_corpus(data, job, err);
-    if (!corpus)
+    struct token_source *source = token_source_open(data, tokenizer, job->crew->pool, job->crew->cancel, err);
+    if (!source)
         return err->status;
     struct shard_sink sink = {.directory = directory, .width_bytes = tokenizer_vocab_size(tokenizer) > 65536 ? 4 : 2};
     uint64_t documents = 0;
     enum status status = sink_open(&sink, err);
     if (status == STATUS_OK)
-        status = tokenize_into(&sink, corpus, tokenizer, job, &documents, err);
+        status = tokenize_into(&sink, source, job, &documents, err);
     if (status == STATUS_OK) {
         status = token_writer_commit(sink.writer, err);
     } else {
         token_writer_abort(sink.writer);
         for (unsigned i = 0; i < sink.number; i++) {
-            shard_path(&sink.path, directory, i);
+            dataset_shard_path(&sink.path, directory, i, ".bin");
             if (!sink.path.failed)
                 remove(sink.path.data);
         }
@@ -327,7 +248,7 @@ enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer
     if (num_documents)
         *num_documents = documents;
     buffer_release(&sink.path);
-    corpus_close(corpus);
+    token_source_close(source);
     return status;
 }
 
@@ -340,7 +261,7 @@ struct tokens *dataset_open_tokenized(const char *directory, struct error *err)
     struct tokens *tokens = NULL;
     bool failed = false;
     while (n < 64) {
-        shard_path(&paths[n], directory, (unsigned)n);
+        dataset_shard_path(&paths[n], directory, (unsigned)n, ".bin");
         failed |= paths[n].failed;
         if (failed || (n > 0 && !file_exists(paths[n].data)))
             break;

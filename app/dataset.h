@@ -35,6 +35,9 @@ struct tokenizer *dataset_tokenizer(const char *name, const char *data, const st
 enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
                              const struct dataset_job *job, uint64_t *num_documents, struct error *err);
 
+/* DIRECTORY/tokensSUFFIX for number 0, then DIRECTORY/tokens_00001SUFFIX …: the order of names is that of numbers. */
+void dataset_shard_path(struct buffer *path, const char *directory, unsigned number, const char *suffix);
+
 /* The shards dataset_tokenize wrote into a directory. */
 struct tokens *dataset_open_tokenized(const char *directory, struct error *err);
 

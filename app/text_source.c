@@ -75,9 +75,12 @@ enum status prompt_tokens(const struct tokenizer *tokenizer, const char *prompt,
         return error_set(err, STATUS_CONFIG,
                          "the model has no tokenizer.json, so a text prompt means nothing to it; use --prompt-tokens");
     if (prompt && *prompt) {
-        enum status status = tokenizer_encode(tokenizer, prompt, strlen(prompt), ids, err);
+        enum status status = tokenizer_encode_with(tokenizer, TOKENIZER_PARSE_ADDED | TOKENIZER_ADD_FIRST, prompt,
+                                                   strlen(prompt), ids, err);
         return status == STATUS_OK ? status : error_prefix(err, "the prompt");
     }
+    if (tokenizer && tokenizer_encode_with(tokenizer, TOKENIZER_ADD_FIRST, "", 0, ids, &unused) == STATUS_OK && ids->len)
+        return STATUS_OK;
     if (tokenizer && tokenizer_encode(tokenizer, "\n", 1, ids, &unused) == STATUS_OK && ids->len)
         return STATUS_OK;
     buffer_clear(ids);
@@ -87,25 +90,22 @@ enum status prompt_tokens(const struct tokenizer *tokenizer, const char *prompt,
     return STATUS_OK;
 }
 
-/* Appends one token to the text not yet given out, and gives out what is whole of it. */
-static enum status emit(const struct tokenizer *tokenizer, int32_t token, bool first, struct buffer *held,
-                        text_sink_fn *sink, void *ctx, bool *go_on, struct error *err)
+/* Gives out what whole characters the token completes. */
+static enum status emit(const struct tokenizer *tokenizer, int32_t token, bool first, struct text_stream *stream,
+                        struct buffer *text, text_sink_fn *sink, void *ctx, bool *go_on, struct error *err)
 {
+    buffer_clear(text);
     if (!tokenizer) {
-        buffer_printf(held, first ? "%d" : " %d", (int)token);
+        buffer_printf(text, first ? "%d" : " %d", (int)token);
     } else if ((uint32_t)token < tokenizer_vocab_size(tokenizer)) {
-        enum status status = tokenizer_decode(tokenizer, token, held, err);
+        enum status status = text_stream_push(stream, tokenizer, token, text, err);
         if (status != STATUS_OK)
             return status;
     } /* else a row of padding in the model's vocabulary, which has no text */
-    if (held->failed)
+    if (text->failed)
         return error_set(err, STATUS_NOMEM, "no memory for the text");
-    size_t whole = held->len ? utf8_whole_prefix(held->data, held->len) : 0;
-    if (whole) {
-        *go_on = sink(ctx, held->data, whole);
-        memmove(held->data, held->data + whole, held->len - whole + 1);
-        held->len -= whole;
-    }
+    if (text->len)
+        *go_on = sink(ctx, text->data, text->len);
     return STATUS_OK;
 }
 
@@ -115,7 +115,8 @@ enum status generate_text(struct generator *generator, const struct tokenizer *t
 {
     uint64_t start = clock_now_ns();
     int32_t end_of_text = tokenizer ? tokenizer_end_of_text(tokenizer) : -1;
-    struct buffer held = {0};
+    struct text_stream stream = {.begun = true}; /* the prompt stands before it */
+    struct buffer text = {0};
     bool go_on = true;
     enum status status = generator_prompt(generator, prompt, prompt_len, err);
     for (size_t i = 0; status == STATUS_OK && go_on && i < max_tokens; i++) {
@@ -130,14 +131,16 @@ enum status generate_text(struct generator *generator, const struct tokenizer *t
             break;
         }
         buffer_append(&result->tokens, &token, sizeof token);
-        status = emit(tokenizer, token, i == 0, &held, sink, ctx, &go_on, err);
+        status = emit(tokenizer, token, i == 0, &stream, &text, sink, ctx, &go_on, err);
     }
-    /* Half a character at the very end is shown as what it is: a fault in the text. */
-    if (status == STATUS_OK && go_on && held.len)
-        sink(ctx, "\xEF\xBF\xBD", 3);
+    buffer_clear(&text);
+    if (status == STATUS_OK && go_on)
+        status = text_stream_finish(&stream, &text, err);
+    if (status == STATUS_OK && go_on && text.len)
+        sink(ctx, text.data, text.len);
     if (status == STATUS_OK && result->tokens.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for the tokens");
-    buffer_release(&held);
+    buffer_release(&text);
     result->seconds = 1e-9 * (double)(clock_now_ns() - start);
     return status;
 }

@@ -32,8 +32,8 @@ void loaded_model_release(struct loaded_model *loaded);
 /* A team of the crew's threads, not more than there are cores, for generation with this model. */
 struct team *generation_team(const struct model_config *config, const struct crew *crew, struct error *err);
 
-/* Appends the prompt's tokens (int32_t).  Without a prompt: a newline where the tokenizer has it, else <|endoftext|>,
- * else token 0.  A prompt without a tokenizer is STATUS_CONFIG. */
+/* Appends the prompt's tokens (int32_t), after those the tokenizer puts before a text, such as <s>; special tokens
+ * named in it are text.  Without a prompt: what is put before a text, else a newline, else <|endoftext|>, else token 0.  A prompt without a tokenizer is STATUS_CONFIG. */
 enum status prompt_tokens(const struct tokenizer *tokenizer, const char *prompt, size_t vocab_size, struct buffer *ids,
                           struct error *err);
 

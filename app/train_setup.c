@@ -76,12 +76,17 @@ static enum status load_tokenizer(struct train_run *r, const struct dataset_job 
     const struct train_flags *f = r->flags;
     struct buffer path = {0};
     const char *name = f->tokenizer;
-    if (!name && f->init && file_exists(path_join(&path, f->init, "tokenizer.json")))
+    struct buffer beside = {0}; /* shards may have brought the tokenizer they were made with */
+    const bool brought = shards && file_exists(path_join(&beside, f->data, "tokenizer.json"));
+    if (!name && brought)
+        name = beside.data;
+    else if (!name && f->init && file_exists(path_join(&path, f->init, "tokenizer.json")))
         name = path.data;
     else if (!name && f->init && !shards) {
         enum status status =
             error_set(err, STATUS_CONFIG, "%s has no tokenizer.json; say which with --tokenizer", f->init);
         buffer_release(&path);
+        buffer_release(&beside);
         return status;
     } else if (!name && !shards)
         name = default_tokenizer(f);
@@ -91,7 +96,17 @@ static enum status load_tokenizer(struct train_run *r, const struct dataset_job 
             error_set(err, STATUS_CONFIG, "--tokenizer char is made from text, and %s holds tokens already", f->data);
     else if (name && !(r->tokenizer = dataset_tokenizer(name, f->data, job, err)))
         status = err->status;
+    if (status == STATUS_OK && brought && name != beside.data) {
+        struct tokenizer *of_shards = tokenizer_load(beside.data, err);
+        if (!of_shards)
+            status = err->status;
+        else if (tokenizer_crc32(of_shards) != tokenizer_crc32(r->tokenizer))
+            status = error_set(err, STATUS_CONFIG, "--tokenizer %s is not the one the shards of %s were made with", name,
+                               f->data);
+        tokenizer_free(of_shards);
+    }
     buffer_release(&path);
+    buffer_release(&beside);
     return status;
 }
 
@@ -115,6 +130,8 @@ static enum status settle_vocabulary(struct train_run *r, bool shards, struct er
                          of_tokenizer, model->vocab_size);
     if (!f->init && r->tokenizer) {
         model_config_set_end_of_text(model, tokenizer_end_of_text(r->tokenizer));
+        if (tokenizer_begin_of_text(r->tokenizer) >= 0)
+            model->bos_token_id = tokenizer_begin_of_text(r->tokenizer);
     } else if (!f->init && model->num_eos && (size_t)model->eos_token_ids[0] >= model->vocab_size) {
         model_config_set_end_of_text(model, -1);
     }
@@ -180,6 +197,9 @@ static enum status prepare_extras(struct train_run *r, struct error *err)
     struct buffer path = {0};
     status = file_replace(path_join(&path, run_directory_path(r->run), "tokenizer.json"), r->tokenizer_json.data,
                           r->tokenizer_json.len, err);
+    if (status == STATUS_OK) /* for a resumed run, whose checkpoints carry it too */
+        status = file_replace(path_join(&path, run_directory_path(r->run), "tokenizer_config.json"),
+                              r->tokenizer_config.data, r->tokenizer_config.len, err);
     buffer_release(&path);
     return status;
 }

@@ -24,7 +24,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(corpus) X(shard)
+#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(corpus) X(shard)
 
 static char directory[64];
 
@@ -176,10 +176,46 @@ static void config(const uint8_t *data, size_t size)
     buffer_release(&second);
 }
 
+/* Encodes, cut in two and as a whole, and decodes, at once and as a stream; tells whether the text came back. */
+static bool encode_all_ways(const struct tokenizer *t, unsigned flags, const char *text, size_t len)
+{
+    struct error err = {0};
+    struct buffer whole = {0}, parts = {0}, back = {0}, streamed = {0};
+    struct text_stream stream = {0};
+    bool came_back = false;
+    if (tokenizer_encode_with(t, flags, text, len, &whole, &err) != STATUS_OK) {
+        if (!err.text[0] || whole.len)
+            fail("a text refused without a sentence, or with tokens");
+        buffer_release(&whole);
+        return false;
+    }
+    const size_t n = whole.len / sizeof(int32_t), cut = tokenizer_cut(t, flags, text, len);
+    const int32_t *ids = (const int32_t *)(const void *)whole.data;
+    if (cut > len || (cut && (tokenizer_encode_with(t, flags, text, cut, &parts, &err) != STATUS_OK ||
+                              tokenizer_encode_with(t, flags | TOKENIZER_CONTINUES, text + cut, len - cut, &parts, &err) !=
+                                  STATUS_OK ||
+                              parts.len != whole.len || memcmp(parts.data, whole.data, whole.len) != 0)))
+        fail("a text cut in two has other tokens than the whole");
+    if (tokenizer_decode_text(t, ids, n, false, &back, &err) != STATUS_OK)
+        fail("tokens of a text do not decode");
+    for (size_t i = 0; i < n; i++)
+        if (text_stream_push(&stream, t, ids[i], &streamed, &err) != STATUS_OK)
+            fail("tokens of a text do not decode as a stream");
+    if (streamed.len + stream.num_held != back.len || (streamed.len && memcmp(streamed.data, back.data, streamed.len) != 0))
+        fail("a stream gives other text than decoding at once");
+    if (back.len == len)
+        came_back = len == 0 || memcmp(back.data, text, len) == 0;
+    buffer_release(&whole);
+    buffer_release(&parts);
+    buffer_release(&back);
+    buffer_release(&streamed);
+    return came_back;
+}
+
 static void tokenizer(const uint8_t *data, size_t size)
 {
     struct error err = {0};
-    struct buffer ids = {0}, text = {0};
+    struct buffer text = {0};
     struct tokenizer *loaded = tokenizer_load(put("tokenizer.json", data, size), &err);
     if (!loaded)
         refused(&err);
@@ -187,15 +223,31 @@ static void tokenizer(const uint8_t *data, size_t size)
         for (uint32_t id = 0; id < tokenizer_vocab_size(loaded); id++)
             if (tokenizer_decode(loaded, (int32_t)id, &text, &err) != STATUS_OK)
                 fail("a token of the vocabulary does not decode");
-        if (tokenizer_encode(loaded, text.data, text.len, &ids, &err) != STATUS_OK)
-            fail("a tokenizer does not encode its own vocabulary");
-        buffer_clear(&ids);
-        if (tokenizer_encode(loaded, (const char *)data, size, &ids, &err) == STATUS_OK)
-            touch(ids.data, ids.len);
+        encode_all_ways(loaded, 0, text.data, text.len);
+        encode_all_ways(loaded, TOKENIZER_PARSE_ADDED | TOKENIZER_PARSE_SPECIAL, text.data, text.len);
+        encode_all_ways(loaded, TOKENIZER_PARSE_ADDED, (const char *)data, size);
     }
     tokenizer_free(loaded);
-    buffer_release(&ids);
     buffer_release(&text);
+}
+
+/* Hostile text, for tokenizers of each kind. */
+static void encoder(const uint8_t *data, size_t size)
+{
+    static const char *const kinds[] = {"gpt2", "llama3", "smollm", "qwen2", "gpt2-prefix", "llama2", "mistral3", "metaspace",
+                                        "unfused"};
+    enum { NUM = sizeof kinds / sizeof *kinds, EXACT = 3 };
+    static struct tokenizer *loaded[NUM];
+    struct error err = {0};
+    char path[100];
+    for (int i = 0; i < NUM; i++) {
+        snprintf(path, sizeof path, "tests/fixtures/tokenizers/%s.json", kinds[i]);
+        if (!loaded[i] && !(loaded[i] = tokenizer_load(path, &err)))
+            fail(err.text);
+        if (!encode_all_ways(loaded[i], 0, (const char *)data, size) && i < EXACT)
+            fail("a text does not come back");
+        encode_all_ways(loaded[i], TOKENIZER_PARSE_ADDED | TOKENIZER_PARSE_SPECIAL, (const char *)data, size);
+    }
 }
 
 static void corpus(const uint8_t *data, size_t size)
@@ -236,7 +288,7 @@ static void shard(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)corpus, (void)shard;
+    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)corpus, (void)shard;
     FUZZ(data, size);
     return 0;
 }
@@ -413,6 +465,16 @@ static void all_seeds(void)
         seed("tokenizer", text.data, text.len);
         tokenizer_free(made[i]);
     }
+
+    static const char *const kinds[] = {"gpt2", "llama3", "llama2", "metaspace"};
+    for (int i = 0; i < 4; i++) {
+        char fixture[100];
+        snprintf(fixture, sizeof fixture, "tests/fixtures/tokenizers/%s.json", kinds[i]);
+        seed_file("tokenizer", fixture, false);
+    }
+    static const char hostile[] = "I'll DON'T x\xC5\xBFy  12345 \r\n\n \xE2\x96\x81" "a <|endoftext|> lone<tool> [MASK] \xE2\x82 e\xCC\x81 "
+                                  "\xF0\x9F\x91\x8D\xF0\x9F\x8F\xBD\xff\x80 \xE6\x97\xA5\xE6\x9C\xAC\t" "end";
+    seed("encoder", hostile, sizeof hostile - 1);
 
     static const char lines[] = "{\"text\": \"one\\u00e9 €\"}\n\n{\"id\": 1, \"text\": \"\"}\n{\"text\": \"3\"}";
     seed("corpus", lines, sizeof lines - 1);
