@@ -4,7 +4,6 @@
  */
 #include "tokenizer/tokenizer.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "formats/json.h"
@@ -62,13 +61,15 @@ static void expect_ids(const struct buffer *ids, const json_t *packed, const cha
     uint32_t c;
     for (size_t at = 0; at < len; n++) {
         const int bytes = utf8_decode(s + at, len - at, &c);
-        ck_assert_int_gt(bytes, 0);
+        if (bytes <= 0)
+            ck_abort_msg("the expected ids are not UTF-8");
         at += (size_t)bytes;
         int32_t id = -1;
         if (n < ids->len / sizeof id)
             memcpy(&id, ids->data + n * sizeof id, sizeof id);
-        ck_assert_msg(id == (int32_t)(c - 0xA0), "%s, %s of \"%s\": token %zu is %d, where %d should be", kind, how,
-                      text, n, (int)id, (int)(c - 0xA0));
+        if (id != (int32_t)(c - 0xA0))
+            ck_abort_msg("%s, %s of \"%s\": token %zu is %d, where %d should be", kind, how, text, n, (int)id,
+                         (int)(c - 0xA0));
     }
     ck_assert_msg(ids->len == n * sizeof(int32_t), "%s, %s of \"%s\": %zu tokens, where %zu should be", kind, how, text,
                   ids->len / sizeof(int32_t), n);
@@ -168,7 +169,8 @@ static void expect_properties(struct tokenizer *t, const char *name, bool exact)
 {
     char text[512];
     size_t cuts = 0;
-    for (uint64_t number = 0; number < 4000; number++) {
+    const uint64_t texts = getenv("CLLM_TEST_SANITIZED") ? 400 : 4000;
+    for (uint64_t number = 0; number < texts; number++) {
         const size_t len = random_text(number, text, sizeof text);
         const unsigned flags = number % 2 ? TOKENIZER_PARSE_ADDED | TOKENIZER_PARSE_SPECIAL : 0;
         struct buffer ids = encode(t, flags, text, len);
@@ -189,11 +191,13 @@ static void expect_properties(struct tokenizer *t, const char *name, bool exact)
         struct text_stream stream = {0};
         ck_assert_int_eq(tokenizer_decode_text(t, list, n, false, &whole, &err), STATUS_OK);
         for (size_t i = 0; i < n; i++) {
-            ck_assert_int_eq(text_stream_push(&stream, t, list[i], &streamed, &err), STATUS_OK);
+            if (text_stream_push(&stream, t, list[i], &streamed, &err) != STATUS_OK) /* an assertion writes to a file */
+                ck_abort_msg("%s", err.text);
             buffer_append(&streamed, stream.held,
                           stream.num_held); /* all so far: what is held is what is not whole of it */
             const size_t given = streamed.len - stream.num_held;
-            ck_assert_uint_eq(streamed.len ? utf8_whole_prefix(streamed.data, streamed.len) : 0, given);
+            if ((streamed.len ? utf8_whole_prefix(streamed.data, streamed.len) : 0) != given)
+                ck_abort_msg("%s: %zu bytes given are not whole characters", name, given);
             streamed.len = given;
         }
         ck_assert_uint_eq(streamed.len + stream.num_held, whole.len);
@@ -209,7 +213,7 @@ static void expect_properties(struct tokenizer *t, const char *name, bool exact)
         buffer_release(&ids);
     }
     /* Of texts without flags, about every second has a place to cut, where the kind can be cut at all. */
-    ck_assert_msg(cuts > 1000, "%s: only %zu cuts", name, cuts);
+    ck_assert_msg(cuts > texts / 4, "%s: only %zu cuts", name, cuts);
 }
 
 START_TEST(properties)
@@ -259,7 +263,8 @@ START_TEST(text_is_data)
 }
 END_TEST
 
-/* A million bytes without a space, or of one letter: the heap, and no square of the length. */
+/* A million bytes without a space, or of one letter: the heap, and no square of the length, which would take longer than
+ * the time a test has. */
 START_TEST(long_words)
 {
     enum { LEN = 1000000 };
@@ -271,10 +276,7 @@ START_TEST(long_words)
             text[i] = what == 0   ? 'a'
                       : what == 1 ? "thereandwing"[philox4x32(rng_key(5, RNG_TEST, 0, 0), 0, i).word[0] % 12]
                                   : ' ';
-        const uint64_t begin = clock_now_ns();
         struct buffer ids = encode(t, 0, text, LEN), back = {0};
-        const double seconds = 1e-9 * (double)(clock_now_ns() - begin);
-        ck_assert_msg(seconds < 20, "%s: %.1f s for a megabyte", KINDS[_i].name, seconds);
         ck_assert_int_eq(tokenizer_decode_text(t, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
                                                false, &back, &err),
                          STATUS_OK);
