@@ -3,7 +3,7 @@
  *
  *     adamw      ops/adamw.h                                        8 bytes of state a parameter
  *     lion       ops/lion.h                                         4
- *     muon       ops/orthogonal.h for the matrices of the layers,   4, others 8
+ *     muon       ops/muon.h for the matrices of the layers,         4, others 8
  *                AdamW for the others
  *     adamw8bit  ops/adamw8bit.h                                    2 and a 32nd
  */

@@ -163,14 +163,13 @@ struct optimizer_step optimizer__at_step(const struct train_settings *s, uint64_
     struct optimizer_step out = {
         .adamw = adamw_at_step(lr, s->beta1, s->beta2, s->eps, s->weight_decay, grad_scale, step + 1),
         .lion = {(float)lr, (float)s->beta1, (float)s->beta2, (float)s->weight_decay, (float)grad_scale},
-        .muon_lr = (float)lr,
-        .muon_momentum = (float)s->muon_momentum,
+        .muon = {(float)lr, (float)s->muon_momentum, (float)s->weight_decay, (float)grad_scale},
     };
     if (s->muon_lr > 0) {
         struct schedule schedule = s->schedule; /* to the same part of its highest rate */
         schedule.lr = s->muon_lr;
         schedule.min_lr = s->schedule.lr > 0 ? s->muon_lr * (s->schedule.min_lr / s->schedule.lr) : 0;
-        out.muon_lr = (float)schedule_lr(&schedule, step, s->steps);
+        out.muon.lr = (float)schedule_lr(&schedule, step, s->steps);
     }
     return out;
 }

@@ -14,7 +14,7 @@
 #include "ops/adamw.h"
 #include "ops/adamw8bit.h"
 #include "ops/lion.h"
-#include "ops/orthogonal.h"
+#include "ops/muon.h"
 #include "runtime/sphere.h"
 #include "train/settings.h"
 
@@ -34,7 +34,7 @@ struct optimizer_state {
 struct optimizer_step {
     struct adamw adamw;
     struct lion lion;
-    float muon_lr, muon_momentum;
+    struct muon muon;
 };
 
 struct training;

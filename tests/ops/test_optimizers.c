@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * test_optimizers.c - Lion, AdamW's moments in 8 bits and the orthogonal matrix of Muon, each against its formula in
- * double; and that members and cuts do not reach a bit.
+ * double, Muon's step also against PyTorch (tests/fixtures/muon, by scripts/make_muon_fixture.py); and that members and
+ * cuts do not reach a bit.
  */
 #include "base/memory.h"
 #include "base/rng.h"
+#include "formats/safetensors.h"
 #include "ops/adamw8bit.h"
 #include "ops/lion.h"
-#include "ops/orthogonal.h"
+#include "ops/muon.h"
 #include "runtime/team.h"
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { N = 3 * ADAMW8BIT_BLOCK + 57 };
@@ -375,6 +378,75 @@ START_TEST(a_matrix_of_zeros_stays_one)
 }
 END_TEST
 
+struct muon_job {
+    struct orthogonal_space space;
+    struct muon_matrix matrix;
+    struct muon step;
+};
+
+static void muon_run(struct sphere *me, void *arg)
+{
+    const struct muon_job *job = arg;
+    muon_update(me, &job->space, &job->matrix, &job->step);
+}
+
+static const struct tensor_view *expected(const struct safetensors *file, const char *shape, const char *what)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", shape, what);
+    const struct tensor_view *t = safetensors_find(file, name);
+    ck_assert_msg(t && strcmp(t->dtype, "F32") == 0, "%s", name);
+    return t;
+}
+
+/* Steps of PyTorch's, in a matrix that is a part of a wider one; the rest of it stays. */
+START_TEST(a_step_of_muon_is_pytorchs)
+{
+    static const char *const names[] = {"wide", "tall", "square"};
+    enum { LEFT = 2, RIGHT = 3, SPHERES = 2 };
+    struct error err = {0};
+    struct safetensors *file = safetensors_open_whole("tests/fixtures/muon/expected.safetensors", &err);
+    ck_assert_msg(file != NULL, "%s", err.text);
+    const struct tensor_view *weight = expected(file, names[_i], "weight"), *grads = expected(file, names[_i], "grads");
+    const struct tensor_view *final = expected(file, names[_i], "final");
+    const size_t rows = (size_t)weight->shape[0], cols = (size_t)weight->shape[1], stride = LEFT + cols + RIGHT;
+    const size_t steps = (size_t)grads->shape[0] / rows, least = rows < cols ? rows : cols;
+    float *w = mem_calloc(rows * stride, sizeof *w), *m = mem_calloc(rows * stride, sizeof *m),
+          *g = mem_calloc(rows * stride, sizeof *g);
+    for (size_t r = 0; r < rows; r++)
+        memcpy(w + r * stride + LEFT, (const float *)weight->data + r * cols, cols * sizeof *w);
+    struct muon_job job = {.matrix = {w + LEFT, m + LEFT, g + LEFT, rows, cols, stride},
+                           .step = {.lr = 0.02f, .momentum = 0.95f, .weight_decay = 0.1f, .grad_scale = 0.5f}};
+    struct arena arena;
+    ck_assert_int_eq(arena_init(&arena, orthogonal_space_bytes(rows * cols, least), &err), STATUS_OK);
+    orthogonal_space_take(&job.space, &arena, rows * cols, least);
+    const struct team_options options = {
+        .num_spheres = SPHERES, .backend = TEAM_PTHREAD, .scratch_bytes = orthogonal_scratch_bytes(rows + cols)};
+    struct team *team = team_new(&options, &err);
+    ck_assert_msg(team != NULL, "%s", err.text);
+    for (size_t step = 0; step < steps; step++) {
+        const float *from = (const float *)grads->data + step * rows * cols;
+        for (size_t i = 0; i < rows * cols; i++)
+            g[i / cols * stride + LEFT + i % cols] = 2 * from[i]; /* grad_scale takes it back */
+        ck_assert_int_eq(team_run(team, SPHERES, muon_run, &job), STATUS_OK);
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < stride; c++) {
+            const bool inside = c >= LEFT && c < LEFT + cols;
+            const double want = inside ? (double)((const float *)final->data)[r * cols + c - LEFT] : 0;
+            const double have = (double)w[r * stride + c];
+            ck_assert_msg(!(fabs(have - want) > (inside ? 2e-6 : 0)), "%s [%zu,%zu]: %.9g, not %.9g", names[_i], r, c, have,
+                          want);
+        }
+    team_free(team);
+    arena_release(&arena);
+    safetensors_close(file);
+    mem_free(w);
+    mem_free(m);
+    mem_free(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("optimizers");
@@ -388,6 +460,7 @@ int main(void)
     tcase_add_loop_test(tc, singular_values_come_near_one, 0, NUM_SHAPES);
     tcase_add_loop_test(tc, members_do_not_reach_a_bit, 0, NUM_SHAPES);
     tcase_add_test(tc, a_matrix_of_zeros_stays_one);
+    tcase_add_loop_test(tc, a_step_of_muon_is_pytorchs, 0, 3);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
