@@ -42,7 +42,7 @@ static const struct part {
 #define PART(member, words) {#member, words, offsetof(struct training_memory, member)}
     PART(weights_bytes, "weights"),
     PART(gradients_bytes, "gradients"),
-    PART(moments_bytes, "moments of AdamW"),
+    PART(moments_bytes, "moments"),
     PART(packed_bytes, "weights packed for the products"),
     PART(activation_bytes, "activations of a micro-batch"),
     PART(shared_bytes, "shared between spheres"),
@@ -148,6 +148,7 @@ int cmd_plan(int argc, char **argv)
     struct option_def options[] = {
         SETTINGS_MODEL_FLAGS(&flags),
         SETTINGS_SHAPE_FLAGS(&flags),
+        SETTINGS_OPTIMIZER_FLAG(&flags),
         OPT_U64("steps", &s->steps, 1, OPTION_WHOLE_MAX, "optimizer steps"),
         OPT_U64("keep", &s->keep, 2, OPTION_WHOLE_MAX, "checkpoints to keep"),
         OPT_INT("threads", &threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),

@@ -336,8 +336,7 @@ static int check_usage(const struct train_flags *f, const struct option_def *opt
 int cmd_train(int argc, char **argv)
 {
     static const char *const backends[] = {"pthread", "openmp", "serial", NULL};
-    static const char *const optimizers[] = {"adamw", NULL};
-    struct train_flags f = {.backend = "pthread", .optimizer = "adamw", .sample_tokens = 200};
+    struct train_flags f = {.backend = "pthread", .sample_tokens = 200};
     struct train_settings *s = &f.s.settings;
     const double whole = OPTION_WHOLE_MAX;
     struct option_def options[] = {
@@ -359,7 +358,7 @@ int cmd_train(int argc, char **argv)
         OPT_U64("seed", &s->seed, 0, whole, "of initial weights, order of the data, dropout and samples (1337)"),
         OPT_REAL("val-fraction", &s->val_fraction, 0, 0.5, "part of the data kept for validation, from its end"),
         OPT_GROUP("Optimizer"),
-        OPT_CHOICE("optimizer", &f.optimizer, optimizers, "decoupled weight decay (Loshchilov and Hutter)"),
+        SETTINGS_OPTIMIZER_FLAG(&f.s),
         OPT_REAL("lr", &s->schedule.lr, 0, 1000, "highest learning rate"),
         OPT_REAL("min-lr", &s->schedule.min_lr, 0, 1000,
                  "the last step's; without it the same part of --lr as the preset's"),
@@ -367,7 +366,9 @@ int cmd_train(int argc, char **argv)
         OPT_CHOICE("schedule", &f.s.schedule, schedule_choices, "after the warm-up"),
         OPT_REAL("weight-decay", &s->weight_decay, 0, 1e6, "on matrices and embeddings, not on biases and norms"),
         OPT_REAL("beta1", &s->beta1, 0, 0.999999999, "decay of the first moment"),
-        OPT_REAL("beta2", &s->beta2, 0, 0.999999999, "decay of the second moment"),
+        OPT_REAL("beta2", &s->beta2, 0, 0.999999999, "decay of the second moment; of Lion's only one, beta1 being its part in the step"),
+        OPT_REAL("muon-lr", &s->muon_lr, 0, 1000, "highest rate of Muon's matrices; 0 = that of --lr (0)"),
+        OPT_REAL("muon-momentum", &s->muon_momentum, 0, 0.999999999, "of Muon's matrices (0.95)"),
         OPT_REAL("grad-clip", &s->grad_clip, 0, 1e30, "largest norm of the gradient; 0 = off"),
         OPT_GROUP("On the way"),
         OPT_U64("eval-every", &s->eval_every, 0, whole, "steps between evaluations; 0 = only at the end"),

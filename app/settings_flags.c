@@ -57,6 +57,22 @@ static void finish_sizes(struct train_settings *s, const struct model_config *ba
         m->head_dim = m->n_embd / m->n_head;
 }
 
+/* Another optimizer than the preset's: its rates and decay, but for what was given. */
+static void adapt(struct train_settings *s, const struct train_settings *base, enum optimizer_kind kind,
+                  const struct option_def *options)
+{
+    struct train_settings fit = *base;
+    optimizer_adapt(&fit, kind);
+    s->optimizer = kind;
+    if (!has(options, "lr")) {
+        s->schedule.lr = fit.schedule.lr;
+        if (!has(options, "min-lr"))
+            s->schedule.min_lr = fit.schedule.min_lr;
+    }
+    if (!has(options, "weight-decay"))
+        s->weight_decay = fit.weight_decay;
+}
+
 void settings_flags_dropout(struct settings_flags *flags)
 {
     struct model_config *m = &flags->settings.model;
@@ -88,6 +104,17 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
         if (status != STATUS_OK)
             return status;
     }
+    if (flags->optimizer) {
+        enum optimizer_kind kind;
+        enum status status = optimizer_parse(flags->optimizer, &kind, err);
+        if (status != STATUS_OK)
+            return status;
+        if (kind != base->optimizer)
+            adapt(s, base, kind, options);
+    }
+    if (s->optimizer != OPTIMIZER_MUON && (has(options, "muon-lr") || has(options, "muon-momentum")))
+        return error_set(err, STATUS_CONFIG, "--muon-lr and --muon-momentum go with --optimizer muon, not with %s",
+                         optimizer_name(s->optimizer));
     /* The lowest rate keeps its part of the highest, as in the preset. */
     if (has(options, "lr") && !has(options, "min-lr"))
         s->schedule.min_lr = base->schedule.lr > 0 ? s->schedule.lr * (base->schedule.min_lr / base->schedule.lr) : 0;

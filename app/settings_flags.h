@@ -13,7 +13,7 @@
 
 struct settings_flags {
     struct train_settings settings;
-    const char *preset, *config, *schedule, *dtype; /* dtype NULL: auto */
+    const char *preset, *config, *schedule, *optimizer, *dtype; /* dtype NULL: auto; optimizer NULL: as it was */
     size_t vocab_size;
     double dropout;
     struct train_settings base; /* before the flags */
@@ -43,6 +43,10 @@ void settings_flags_dropout(struct settings_flags *flags);
                  "sequences computed together; divides the batch size. Less takes less memory"),                       \
         OPT_SIZE("seq-len", &(f)->settings.seq_len, 1, 1 << 30,                                                        \
                  "tokens per sequence; a new model's context grows to it where it is shorter")
+
+#define SETTINGS_OPTIMIZER_FLAG(f)                                                                                     \
+    OPT_CHOICE("optimizer", &(f)->optimizer, optimizer_names,                                                          \
+               "AdamW (the default), Lion, Muon for the layers' matrices, or AdamW with its moments in 8 bits")
 
 /* settings = the preset's, then config.json's model.  Call between two passes of options_parse. */
 enum status settings_flags_base(struct settings_flags *flags, struct error *err);

@@ -19,7 +19,7 @@
 
 struct train_flags {
     struct settings_flags s;
-    const char *data, *tokenizer, *out, *resume, *init, *backend, *optimizer, *sample_prompt;
+    const char *data, *tokenizer, *out, *resume, *init, *backend, *sample_prompt;
     int threads;
     size_t sample_tokens;
     uint64_t log_every;

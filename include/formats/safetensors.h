@@ -51,8 +51,8 @@ enum status safetensors_read(const struct safetensors *file, const struct tensor
 /* The value of a key of "__metadata__", or NULL. */
 const char *safetensors_metadata(const struct safetensors *file, const char *key);
 
-/* Writes all tensors in the order given, with "__metadata__": {"format": "pt"}.  F32, BF16, F16 and I32 are what we
- * write.  Syncs; *crc32 and *size_bytes (may be NULL) are of the whole file.  A failure leaves no file.  STATUS_MISUSE:
+/* Writes all tensors in the order given, with "__metadata__": {"format": "pt"}.  F32, BF16, F16, I32 and U8 are what
+ * we write.  Syncs; *crc32 and *size_bytes (may be NULL) are of the whole file.  A failure leaves no file.  STATUS_MISUSE:
  * a tensor whose shape and size differ, another dtype, a name used twice. */
 enum status safetensors_write(const char *path, const struct tensor_view *tensors, size_t n, uint64_t *size_bytes,
                               uint32_t *crc32, struct error *err);

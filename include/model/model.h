@@ -59,6 +59,10 @@ uint64_t model_num_parameters(const struct model *model);
 size_t model_config_size(const struct model_config *config);              /* the same before there is a model */
 uint64_t model_config_num_parameters(const struct model_config *config);
 
+/* Calls fn with each parameter such a model would have, in order; the parameter is borrowed for the call. */
+typedef void param_fn(void *ctx, const struct param *param);
+void model_config_each_param(const struct model_config *config, param_fn *fn, void *ctx);
+
 /* As transformers begins: normal(0, initializer_range), biases 0, norms 1; in GPT-2 the residual projections divided by
  * sqrt(2 L). */
 void model_init_weights(struct model *model, uint64_t seed);

@@ -12,6 +12,7 @@
 #include "formats/json.h"
 #include "formats/model_config.h"
 #include "ops/dtype.h"
+#include "train/optimizer.h"
 #include "train/schedule.h"
 
 #include <stdbool.h>
@@ -33,6 +34,9 @@ struct train_settings {
     double epochs;           /* when > 0, steps is computed from it once the data is known */
     struct schedule schedule;
     double beta1, beta2, eps, weight_decay, grad_clip; /* grad_clip 0 = off */
+    enum optimizer_kind optimizer;
+    double muon_lr;          /* highest rate of Muon's matrices; 0 = lr.  Muon alone has these two */
+    double muon_momentum;
     /* not in the hash */
     uint64_t eval_every, eval_batches; /* steps (0 = only at the end); batches of micro_batch windows, 0 = the whole validation part */
     uint64_t save_every;     /* steps; 0 = only at the end */

@@ -306,7 +306,7 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
 static bool we_write(const char *dtype)
 {
     return strcmp(dtype, "F32") == 0 || strcmp(dtype, "BF16") == 0 || strcmp(dtype, "F16") == 0 ||
-           strcmp(dtype, "I32") == 0;
+           strcmp(dtype, "I32") == 0 || strcmp(dtype, "U8") == 0;
 }
 
 /* Length prefix, header and padding. */
@@ -319,7 +319,7 @@ static enum status make_header(const struct tensor_view *tensors, size_t n, stru
         const struct tensor_view *view = &tensors[i];
         uint64_t bytes, end;
         if (!we_write(view->dtype))
-            st = error_set(err, STATUS_MISUSE, "tensor \"%s\": we write F32, BF16, F16 and I32, not %s", view->name,
+            st = error_set(err, STATUS_MISUSE, "tensor \"%s\": we write F32, BF16, F16, I32 and U8, not %s", view->name,
                            view->dtype);
         else if (view->rank > TENSOR_MAX_RANK || !view_bytes(view, &bytes) || bytes != view->size_bytes ||
                  __builtin_add_overflow(begin, bytes, &end) || end > INT64_MAX)

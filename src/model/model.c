@@ -116,10 +116,12 @@ static bool is_norm_weight(enum param_role role)
            role == PARAM_K_NORM;
 }
 
-/* The list as it grows; params NULL: only counted. */
+/* The list as it grows; params NULL: only counted.  Each is shown to `fn` unless that is NULL. */
 struct list {
     const struct model_config *config;
     struct param *params;
+    param_fn *fn;
+    void *ctx;
     size_t n, offset;
     uint64_t elements;
     bool too_long; /* for a size_t of bytes */
@@ -147,6 +149,8 @@ static void add_param(struct list *l, enum param_role role, size_t layer, const 
         p.init_std = (float)(c->initializer_range / sqrt(2.0 * (double)c->n_layer));
     if (l->params)
         l->params[l->n] = p;
+    if (l->fn)
+        l->fn(l->ctx, &p);
     l->n++;
     l->elements += p.count;
     if (!size_add(l->offset, (p.count + ALIGN - 1) / ALIGN * ALIGN, &l->offset) ||
@@ -154,9 +158,9 @@ static void add_param(struct list *l, enum param_role role, size_t layer, const 
         l->too_long = true;
 }
 
-static struct list list_params(const struct model_config *c, struct param *params)
+static struct list list_and_show(const struct model_config *c, struct param *params, param_fn *fn, void *ctx)
 {
-    struct list l = {.config = c, .params = params};
+    struct list l = {.config = c, .params = params, .fn = fn, .ctx = ctx};
     const bool gpt2 = c->family == MODEL_GPT2;
     for (size_t i = 0; i < sizeof before / sizeof *before; i++)
         add_param(&l, before[i].role, 0, "", gpt2 ? before[i].gpt2 : before[i].llama);
@@ -169,6 +173,16 @@ static struct list list_params(const struct model_config *c, struct param *param
     for (size_t i = 0; i < sizeof behind / sizeof *behind; i++)
         add_param(&l, behind[i].role, 0, "", gpt2 ? behind[i].gpt2 : behind[i].llama);
     return l;
+}
+
+static struct list list_params(const struct model_config *c, struct param *params)
+{
+    return list_and_show(c, params, NULL, NULL);
+}
+
+void model_config_each_param(const struct model_config *config, param_fn *fn, void *ctx)
+{
+    list_and_show(config, NULL, fn, ctx);
 }
 
 size_t model_config_size(const struct model_config *config)

@@ -213,15 +213,16 @@ static json_t *trainer_json(const struct training *t, uint32_t settings_hash)
 {
     char hash[16];
     snprintf(hash, sizeof hash, "%08" PRIx32, settings_hash);
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o}", "format", (int)FORMAT, "step",
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", (int)FORMAT, "step",
                      (json_int_t)t->step, "tokens", (json_int_t)t->tokens, "epoch", (json_int_t)t->epoch, "sample",
-                     (json_int_t)t->sample, "seed", (json_int_t)t->settings.seed, "settings_hash", hash, "loss",
-                     number_or_null(t->last_loss), "grad_norm", number_or_null(t->last_grad_norm), "lr",
+                     (json_int_t)t->sample, "seed", (json_int_t)t->settings.seed, "optimizer",
+                     t->room.optimizer->name, "settings_hash", hash, "loss", number_or_null(t->last_loss), "grad_norm", number_or_null(t->last_grad_norm), "lr",
                      number_or_null(t->last_lr));
 }
 
 struct trainer_state {
     uint64_t step, tokens, epoch, sample;
+    enum optimizer_kind optimizer;
     uint32_t settings_hash;
     double loss, grad_norm, lr;
 };
@@ -250,6 +251,11 @@ static enum status read_trainer(const char *directory, struct trainer_state *out
         st = json_get_u64(object, "epoch", true, INT64_MAX, &out->epoch, where, err);
     if (st == STATUS_OK)
         st = json_get_u64(object, "sample", true, INT64_MAX, &out->sample, where, err);
+    const char *optimizer = "adamw"; /* where a checkpoint of before does not say */
+    if (st == STATUS_OK)
+        st = json_get_text(object, "optimizer", false, &optimizer, where, err);
+    if (st == STATUS_OK && (st = optimizer_parse(optimizer, &out->optimizer, err)) != STATUS_OK)
+        error_prefix(err, "%s", where);
     if (st == STATUS_OK)
         st = read_crc(object, "settings_hash", &out->settings_hash, where, err);
     if (st == STATUS_OK)
@@ -396,12 +402,11 @@ static enum status write_files(const struct training *t, const char *directory, 
     for (size_t i = 0; i < num_extras && st == STATUS_OK; i++)
         st = write_extra(directory, &extras[i], m, err);
     if (st == STATUS_OK) {
-        struct model_run runs[] = {{"exp_avg.", t->exp_avg}, {"exp_avg_sq.", t->exp_avg_sq}};
         struct buffer path = {0};
         uint64_t size;
         uint32_t crc;
         path_join(&path, directory, state_file);
-        st = model_save_runs(t->model, text_of(&path), runs, 2, &size, &crc, err);
+        st = optimizer__save(t, text_of(&path), &size, &crc, err);
         if (st == STATUS_OK)
             note_file(m, state_file, size, crc);
         buffer_release(&path);
@@ -530,17 +535,19 @@ static enum status load(struct training *t, const char *directory, uint32_t sett
     enum status st = read_trainer(directory, &state, err);
     if (st != STATUS_OK)
         return st;
+    if (state.optimizer != t->settings.optimizer)
+        return error_set(err, STATUS_CONFIG, "%s was made with the optimizer %s, and %s cannot go on from its state",
+                         directory, optimizer_name(state.optimizer), optimizer_name(t->settings.optimizer));
     if (state.settings_hash != settings_hash)
         return error_set(err, STATUS_CONFIG,
                          "%s was made with other settings, data or tokenizer (settings hash %08" PRIx32
                          ", now %08" PRIx32 ")",
                          directory, state.settings_hash, settings_hash);
     struct model_run weights[] = {{"", model_data(t->model)}};
-    struct model_run moments[] = {{"exp_avg.", t->exp_avg}, {"exp_avg_sq.", t->exp_avg_sq}};
     struct buffer path = {0};
     st = model_load_runs(t->model, path_join(&path, directory, "model.safetensors"), weights, 1, err);
     if (st == STATUS_OK)
-        st = model_load_runs(t->model, path_join(&path, directory, state_file), moments, 2, err);
+        st = optimizer__load(t, path_join(&path, directory, state_file), err);
     buffer_release(&path);
     if (st != STATUS_OK)
         return st;
@@ -618,6 +625,5 @@ static uint32_t hash_run(uint32_t crc, const struct model *model, const float *r
 uint64_t training_state_hash(const struct training *t)
 {
     uint64_t weights = hash_run(0, t->model, model_data_const(t->model));
-    uint64_t moments = hash_run(hash_run(0, t->model, t->exp_avg), t->model, t->exp_avg_sq);
-    return weights << 32 | moments;
+    return weights << 32 | optimizer__hash(t);
 }

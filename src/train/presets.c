@@ -33,6 +33,8 @@ static struct train_settings small(size_t layers, size_t heads, size_t width, si
         .eps = 1e-8,
         .weight_decay = 0.1,
         .grad_clip = 1.0,
+        .optimizer = OPTIMIZER_ADAMW,
+        .muon_momentum = OPTIMIZER_MUON_MOMENTUM,
         .eval_every = 1000,
         .eval_batches = 0,
         .save_every = 1000,

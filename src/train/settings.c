@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, DTYPE, CHOICE, FLAG, LAYERS };
+enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, DTYPE, OPTIMIZER, MUON, CHOICE, FLAG, LAYERS };
 
 static const struct field {
     const char *key;
@@ -70,6 +70,9 @@ static const struct field {
     {"eps", DOUBLE, true, false, false, IN(eps)},
     {"weight_decay", DOUBLE, true, false, false, IN(weight_decay)},
     {"grad_clip", DOUBLE, true, false, false, IN(grad_clip)},
+    {"optimizer", OPTIMIZER, true, false, false, IN(optimizer)}, /* adamw is not hashed: it was all there was before */
+    {"muon_lr", MUON, true, false, false, IN(muon_lr)},          /* of those that follow, only Muon has a record */
+    {"muon_momentum", MUON, true, false, false, IN(muon_momentum)},
     {"eval_every", U64, false, false, false, IN(eval_every)},
     {"eval_batches", U64, false, false, false, IN(eval_batches)},
     {"save_every", U64, false, false, false, IN(save_every)},
@@ -98,6 +101,8 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
         return (uint64_t) * (const enum schedule_kind *)at(s, f);
     case DTYPE:
         return (uint64_t) * (const enum dtype *)at(s, f);
+    case OPTIMIZER:
+        return (uint64_t) * (const enum optimizer_kind *)at(s, f);
     case CHOICE: { /* an enumeration without negative values, as wide as an int */
         unsigned choice;
         memcpy(&choice, at(s, f), sizeof choice);
@@ -114,7 +119,7 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
 
 static bool is_real(const struct field *f)
 {
-    return f->kind == DOUBLE || f->kind == FLOAT;
+    return f->kind == DOUBLE || f->kind == FLOAT || f->kind == MUON;
 }
 
 /* What limits sums of sizes before anything is multiplied in integers: far above any machine, far below 2^63. */
@@ -176,6 +181,12 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
         REFUSE("weight_decay is %g, it must be from 0 to 1000", s->weight_decay);
     if (!(s->grad_clip >= 0 && s->grad_clip <= 1e30))
         REFUSE("grad_clip is %g, it must be above 0, or 0 for none", s->grad_clip);
+    if ((unsigned)s->optimizer >= OPTIMIZERS)
+        REFUSE("the optimizer is number %d, which is not one", (int)s->optimizer);
+    if (!(s->muon_lr >= 0 && s->muon_lr <= 1e3))
+        REFUSE("muon_lr is %g, it must be from 0 (the same as lr) to 1000", s->muon_lr);
+    if (!(s->muon_momentum >= 0 && s->muon_momentum < 1))
+        REFUSE("muon_momentum is %g, it must be at least 0 and below 1", s->muon_momentum);
     if (s->keep < 2)
         REFUSE("keep is %" PRIu64 ", at least 2 checkpoints must be kept", s->keep);
 #undef REFUSE
@@ -189,14 +200,16 @@ json_t *train_settings_json(const struct train_settings *s)
     for (size_t i = 0; i < NUM_FIELDS && !failed; i++) {
         const struct field *f = &fields[i];
         json_t *value;
-        if (f->in_model)
+        if (f->in_model || (f->kind == MUON && s->optimizer != OPTIMIZER_MUON))
             continue;
-        if (f->kind == DOUBLE)
+        if (is_real(f))
             value = json_real(get_double(s, f));
         else if (f->kind == SCHEDULE)
             value = json_string(schedule_name(s->schedule.kind));
         else if (f->kind == DTYPE)
             value = json_string(dtype_name(s->dtype));
+        else if (f->kind == OPTIMIZER)
+            value = json_string(optimizer_name(s->optimizer));
         else
             value = json_integer((json_int_t)get_u64(s, f));
         failed |= json_object_set_new(object, f->key, value);
@@ -245,6 +258,15 @@ static enum status read_field(struct train_settings *out, const struct field *f,
             error_prefix(err, "%s", where);
         return st;
     }
+    case OPTIMIZER: {
+        const char *name = "adamw"; /* where a run of before does not say */
+        st = json_get_text(object, f->key, false, &name, where, err);
+        if (st == STATUS_OK && (st = optimizer_parse(name, to, err)) != STATUS_OK)
+            error_prefix(err, "%s", where);
+        return st;
+    }
+    case MUON:
+        return out->optimizer == OPTIMIZER_MUON ? json_get_double(object, f->key, true, to, where, err) : STATUS_OK;
     default: /* the others are in the model only */
         break;
     }
@@ -255,7 +277,7 @@ static enum status read_field(struct train_settings *out, const struct field *f,
 enum status train_settings_from_json(struct train_settings *out, const json_t *object, const char *where,
                                      struct error *err)
 {
-    *out = (struct train_settings){0};
+    *out = (struct train_settings){.muon_momentum = OPTIMIZER_MUON_MOMENTUM};
     if (!json_is_object(object))
         return error_set(err, STATUS_FORMAT, "%s: the settings must be an object", where);
     const json_t *model = json_object_get(object, "model");
@@ -294,7 +316,9 @@ uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32
     char text[96];
     for (size_t i = 0; i < NUM_FIELDS; i++) {
         if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) ||
-            (fields[i].kind == DTYPE && s->dtype == DTYPE_F32))
+            (fields[i].kind == DTYPE && s->dtype == DTYPE_F32) ||
+            (fields[i].kind == OPTIMIZER && s->optimizer == OPTIMIZER_ADAMW) ||
+            (fields[i].kind == MUON && s->optimizer != OPTIMIZER_MUON))
             continue;
         int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
         crc = crc32(crc, (const Bytef *)text, (uInt)n);
@@ -309,6 +333,8 @@ static void value_text(const struct train_settings *s, const struct field *f, ch
         snprintf(out, size, "%s", schedule_name(s->schedule.kind));
     else if (f->kind == DTYPE)
         snprintf(out, size, "%s", dtype_name(s->dtype));
+    else if (f->kind == OPTIMIZER)
+        snprintf(out, size, "%s", optimizer_name(s->optimizer));
     else if (f->offset == offsetof(struct train_settings, model.family))
         snprintf(out, size, "%s", model_family_name(s->model.family));
     else if (is_real(f))

@@ -4,7 +4,7 @@
  *     pack the weights
  *     for each leaf:   verdict barrier (cancel?), forward and backward, fold its gradient     -- all owners of outputs
  *     norm of the sum: blocks of 4096 in double, their partial sums in index order by the root, verdict barrier
- *     update:          clip and AdamW, each sphere its own blocks
+ *     update:          clip and the optimizer's step (optimizer_internal.h)
  *
  * Nothing but the update writes weights, and all members have agreed before it that the step is good; so a step that
  * is cancelled or not finite leaves the training as it was.  A step allocates nothing: all it needs lies in the
@@ -177,7 +177,7 @@ struct step {
     double lr;
     /* written by the root between two barriers */
     double loss, grad_norm;
-    struct adamw adamw;
+    struct optimizer_step optimizer;
 };
 
 static bool is_stopped(const struct threaded_training *s)
@@ -198,8 +198,7 @@ static enum status verdict(struct sphere *me, struct threaded_training *s)
     return sphere_barrier(me);
 }
 
-/* Elements of the sphere's share of blocks. */
-static struct share own_elements(const struct sphere *me, const struct training *t)
+struct share training__own_elements(const struct sphere *me, const struct training *t)
 {
     struct share blocks = sphere_share(me, t->blocks);
     size_t size = model_size(t->model), end = blocks.end * TRAINING_BLOCK;
@@ -217,7 +216,7 @@ static enum status accumulate_gradients(struct sphere *me, struct training *t, s
     if (due == 0)
         return STATUS_OK;
     enum status st = sphere_barrier(me); /* a leaf's gradient has other owners than our elements */
-    struct share own = own_elements(me, t);
+    struct share own = training__own_elements(me, t);
     for (int i = 0; i < due; i++)
         grads_add(sums[i].to + own.begin, sums[i].from + own.begin, own.end - own.begin);
     return st;
@@ -254,25 +253,7 @@ static void judge(struct sphere *me, struct step *step)
     double scale = 1;
     if (s->grad_clip > 0 && step->grad_norm > s->grad_clip)
         scale = s->grad_clip / (step->grad_norm + 1e-6);
-    step->adamw = adamw_at_step(step->lr, s->beta1, s->beta2, s->eps, s->weight_decay, scale, t->step + 1);
-}
-
-static void update(struct sphere *me, struct training *t, const struct adamw *adamw, const float *grads)
-{
-    struct share own = own_elements(me, t);
-    struct adamw no_decay = *adamw;
-    no_decay.weight_decay = 0;
-    float *w = model_data(t->model);
-    size_t num_params;
-    const struct param *params = model_params(t->model, &num_params);
-    for (size_t i = 0; i < num_params; i++) {
-        size_t begin = params[i].offset, end = begin + params[i].count;
-        begin = begin > own.begin ? begin : own.begin;
-        end = end < own.end ? end : own.end;
-        if (begin < end)
-            adamw_update(w + begin, t->exp_avg + begin, t->exp_avg_sq + begin, grads + begin, end - begin,
-                         params[i].decay ? adamw : &no_decay);
-    }
+    step->optimizer = optimizer__at_step(s, t->step, step->lr, scale);
 }
 
 static void step_team(struct sphere *me, void *arg)
@@ -311,7 +292,7 @@ static void step_team(struct sphere *me, void *arg)
         judge(me, step);
     if (sphere_barrier(me) != STATUS_OK)
         return;
-    update(me, t, &step->adamw, grads);
+    t->room.optimizer->step(me, t, grads, &step->optimizer);
 }
 
 /* ---- a step, seen by the driving thread ---- */

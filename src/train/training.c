@@ -59,7 +59,7 @@ static struct batch_options batch_options(const struct train_settings *s)
 
 /* Pieces of the arena, in the order in which training_create takes them. */
 struct pieces {
-    size_t gradients, head_leaf, moments, sums, windows;
+    size_t gradients, head_leaf, moments, optimizer, sums, windows;
 };
 
 static struct pieces pieces(const struct train_settings *s)
@@ -70,10 +70,19 @@ static struct pieces pieces(const struct train_settings *s)
     p.gradients = (size_t)gradient_fold_height(leaves) * arena_piece_bytes(size * sizeof(float));
     if (leaves > 1)
         p.head_leaf = arena_piece_bytes(s->model.vocab_size * s->model.n_embd * sizeof(float));
-    p.moments = 2 * arena_piece_bytes(size * sizeof(float));
+    const struct optimizer_memory optimizer = optimizer__plan(s);
+    p.moments = optimizer.state_bytes;
+    p.optimizer = optimizer.shared_bytes;
     p.sums = arena_piece_bytes(blocks * sizeof(double)) + arena_piece_bytes(leaves * sizeof(double));
     p.windows = 2 * arena_piece_bytes(s->micro_batch * s->seq_len * sizeof(int32_t));
     return p;
+}
+
+/* A sphere's scratch serves the decoder, and the optimizer after it. */
+static size_t sphere_scratch(const struct train_settings *s, const struct decoder_memory *decoder)
+{
+    const size_t optimizer = optimizer__plan(s).scratch_bytes;
+    return decoder->sphere_scratch_bytes > optimizer ? decoder->sphere_scratch_bytes : optimizer;
 }
 
 static enum status plan_fixed(const struct train_settings *s, int num_spheres, size_t program_bytes,
@@ -95,12 +104,13 @@ static enum status plan_fixed(const struct train_settings *s, int num_spheres, s
         .moments_bytes = p.moments,
         .packed_bytes = decoder.packed_bytes,
         .activation_bytes = decoder.activation_bytes,
-        .shared_bytes = decoder.shared_bytes + p.sums,
-        .scratch_bytes = width * decoder.sphere_scratch_bytes,
+        .shared_bytes = decoder.shared_bytes + p.optimizer + p.sums,
+        .scratch_bytes = width * sphere_scratch(s, &decoder),
         .sphere_bytes = (size_t)num_spheres * SPHERE_BYTES,
         .data_bytes = batch_iterator_bytes(&options) + p.windows,
         .program_bytes = program_bytes,
-        .checkpoint_bytes = 3 * sizeof(float) * model_config_num_parameters(&s->model) + CHECKPOINT_SMALL_BYTES,
+        .checkpoint_bytes = sizeof(float) * model_config_num_parameters(&s->model) + optimizer__plan(s).file_bytes +
+                            CHECKPOINT_SMALL_BYTES,
     };
     out->total_bytes = out->weights_bytes + out->gradients_bytes + out->moments_bytes + out->packed_bytes +
                        out->activation_bytes + out->shared_bytes + out->scratch_bytes + out->sphere_bytes +
@@ -184,14 +194,14 @@ static struct training *create(const struct train_settings *settings, struct err
         goto fail;
     struct decoder_memory plan =
         decoder_plan(&settings->model, DECODER_TRAIN, settings->dtype, settings->micro_batch, settings->seq_len);
-    t->sphere_scratch_bytes = plan.sphere_scratch_bytes;
+    t->sphere_scratch_bytes = sphere_scratch(settings, &plan);
     t->max_width = plan.max_width;
     t->decoder = decoder_new(t->model, DECODER_TRAIN, settings->dtype, settings->micro_batch, settings->seq_len, err);
     if (!t->decoder)
         goto fail;
 
     struct pieces p = pieces(settings);
-    if (arena_init(&t->arena, p.gradients + p.head_leaf + p.moments + p.sums + p.windows, err) != STATUS_OK)
+    if (arena_init(&t->arena, p.gradients + p.head_leaf + p.moments + p.optimizer + p.sums + p.windows, err) != STATUS_OK)
         goto fail;
     arena_touch(&t->arena);
     size_t size = model_size(t->model);
@@ -203,8 +213,7 @@ static struct training *create(const struct train_settings *settings, struct err
         t->fold.buffer[k] = arena_alloc(&t->arena, size * sizeof(float));
     if (t->leaves > 1)
         t->head_leaf = arena_alloc(&t->arena, settings->model.vocab_size * settings->model.n_embd * sizeof(float));
-    t->exp_avg = arena_alloc(&t->arena, size * sizeof(float));
-    t->exp_avg_sq = arena_alloc(&t->arena, size * sizeof(float));
+    optimizer__take(&t->room, settings, &t->arena);
     t->block_sumsq = arena_alloc(&t->arena, t->blocks * sizeof(double));
     t->leaf_loss = arena_alloc(&t->arena, t->leaves * sizeof(double));
     t->val_inputs = arena_alloc(&t->arena, settings->micro_batch * settings->seq_len * sizeof(int32_t));

@@ -2,7 +2,7 @@
  * What a training is made of, for the files of this module.
  *
  * One arena, reserved and touched when the training is made, holds everything that is not the model's or the
- * decoder's: gradients, moments, partial sums, the leaf of evaluation.
+ * decoder's: gradients, the optimizer's state, partial sums, the leaf of evaluation.
  */
 #ifndef TRAIN_TRAINING_INTERNAL_H
 #define TRAIN_TRAINING_INTERNAL_H
@@ -11,6 +11,7 @@
 #include "model/decoder.h"
 #include "model/model.h"
 #include "train/gradient_fold_internal.h"
+#include "train/optimizer_internal.h"
 #include "train/training.h"
 
 /* Elements of one partial sum of squares, and of one unit of work in the optimizer. */
@@ -28,7 +29,7 @@ struct training {
     size_t leaves;
     struct gradient_fold fold;   /* buffers [model_size] */
     float *head_leaf;            /* [V,C]; NULL with one leaf */
-    float *exp_avg, *exp_avg_sq; /* [model_size] */
+    struct optimizer_room room;
     double *block_sumsq;         /* [blocks] */
     size_t blocks;
     double *leaf_loss;                 /* [leaves] */
@@ -39,5 +40,8 @@ struct training {
     uint64_t epoch;
     double last_loss, last_grad_norm, last_lr;
 };
+
+/* Elements of the parameter run in the member's share of blocks. */
+struct share training__own_elements(const struct sphere *me, const struct training *t);
 
 #endif

@@ -201,6 +201,9 @@ START_TEST(writing_refused)
     const char *path = scratch_path("out");
     ck_assert_int_eq(safetensors_write(path, &wrong_size, 1, NULL, NULL, &err), STATUS_MISUSE);
     ck_assert_int_eq(safetensors_write(path, &wrong_type, 1, NULL, NULL, &err), STATUS_MISUSE);
+    const struct tensor_view bytes = {"a", "U8", 1, {8}, x, 8}, wrong_bytes = {"a", "U8", 1, {2}, x, 8};
+    ck_assert_int_eq(safetensors_write(path, &wrong_bytes, 1, NULL, NULL, &err), STATUS_MISUSE);
+    ck_assert_uint_gt(safetensors_file_bytes(&bytes, 1), 8);
     ck_assert_int_eq(safetensors_write(path, twice, 2, NULL, NULL, &err), STATUS_MISUSE);
     ck_assert(!file_exists(path));
     ck_assert_uint_eq(safetensors_file_bytes(twice, 2), 0);

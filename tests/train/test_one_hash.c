@@ -160,16 +160,16 @@ START_TEST(any_number_of_spheres_gives_the_same_bits_in_llamas_kind)
 }
 END_TEST
 
-START_TEST(a_cut_run_resumes_with_any_number_of_spheres)
+struct cut {
+    uint64_t at;
+    int before, after;
+};
+
+static void expect_same_after_cuts(const struct train_settings *settings, const struct cut *cuts, size_t n)
 {
-    const uint64_t steps = num_steps();
-    const struct {
-        uint64_t at;
-        int before, after;
-    } cuts[] = {{1, 1, 12}, {steps / 4, 13, 2}, {steps / 2, 2, 157}, {steps - 1, 7, 1}};
-    struct train_settings s = fixture_settings(13, 1, steps, 0.1f);
+    const struct train_settings s = *settings;
     struct trace whole = train(&s, 2, TEAM_PTHREAD);
-    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+    for (size_t i = 0; i < n; i++) {
         char run[64], what[64];
         snprintf(run, sizeof run, "run-%zu", i);
         snprintf(what, sizeof what, "cut after %d steps", (int)cuts[i].at);
@@ -192,6 +192,44 @@ START_TEST(a_cut_run_resumes_with_any_number_of_spheres)
         finish(&r, &trace);
         expect_same(&whole, &trace, what);
     }
+}
+
+START_TEST(a_cut_run_resumes_with_any_number_of_spheres)
+{
+    const uint64_t steps = num_steps();
+    const struct cut cuts[] = {{1, 1, 12}, {steps / 4, 13, 2}, {steps / 2, 2, 157}, {steps - 1, 7, 1}};
+    struct train_settings s = fixture_settings(13, 1, steps, 0.1f);
+    expect_same_after_cuts(&s, cuts, sizeof cuts / sizeof *cuts);
+}
+END_TEST
+
+/* The other optimizers: odd matrices too, and the three in one of a GPT-2. */
+START_TEST(any_optimizer_gives_the_same_bits)
+{
+    static const int few[] = {1, 2, 3, 7, 13};
+    const enum optimizer_kind kind = (enum optimizer_kind)(_i / 2);
+    struct train_settings s = _i % 2 ? llama_kind(MODEL_LLAMA, 5) : fixture_settings(2, 3, 6, 0.1f);
+    const struct trace adamw = train(&s, 1, TEAM_SERIAL);
+    optimizer_adapt(&s, kind);
+    const struct trace serial = train(&s, 1, TEAM_SERIAL);
+    ck_assert_msg((serial.hash == adamw.hash) == (kind == OPTIMIZER_ADAMW), "%s gave AdamW's bits", optimizer_name(kind));
+    ck_assert(serial.loss[serial.steps - 1] < serial.loss[0]);
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++)
+        for (enum team_backend backend = TEAM_PTHREAD; backend <= TEAM_OPENMP; backend++) {
+            if (!fixture_has_backend(backend))
+                continue;
+            const struct trace trace = train(&s, few[i], backend);
+            expect_same(&serial, &trace, optimizer_name(kind));
+        }
+}
+END_TEST
+
+START_TEST(any_optimizer_resumes)
+{
+    static const struct cut cuts[] = {{1, 1, 3}, {4, 7, 2}};
+    struct train_settings s = fixture_settings(2, 2, 6, 0.1f);
+    optimizer_adapt(&s, (enum optimizer_kind)_i);
+    expect_same_after_cuts(&s, cuts, sizeof cuts / sizeof *cuts);
 }
 END_TEST
 
@@ -239,6 +277,8 @@ int main(void)
     tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits_in_llamas_kind, 0, 3);
     tcase_add_loop_test(tc, any_number_of_spheres_gives_the_same_bits_in_bf16, 0, 2);
     tcase_add_test(tc, a_cut_run_resumes_with_any_number_of_spheres);
+    tcase_add_loop_test(tc, any_optimizer_gives_the_same_bits, 0, 2 * OPTIMIZERS);
+    tcase_add_loop_test(tc, any_optimizer_resumes, 0, OPTIMIZERS);
     tcase_add_test(tc, full_width_gives_the_same_bits);
     tcase_add_test(tc, another_seed_or_cut_of_the_batch_gives_other_bits);
     suite_add_tcase(suite, tc);

@@ -116,6 +116,14 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     SEEN(b.schedule.warmup_steps--, "warmup_steps");
     SEEN(b.beta2 = 0.99, "beta2");
     SEEN(b.grad_clip = 0, "grad_clip");
+    SEEN(b.optimizer = OPTIMIZER_LION, "optimizer");
+    b = a;
+    b.muon_lr = 0.01; /* reaches nothing but Muon */
+    ck_assert_uint_eq(train_settings_hash(&b, 1, 2), hash);
+    a.optimizer = OPTIMIZER_MUON;
+    hash = train_settings_hash(&a, 1, 2);
+    SEEN(b.muon_lr = 0.01, "muon_lr");
+    SEEN(b.muon_momentum = 0.9, "muon_momentum");
     /* what only the other families have */
     a = preset("llama-char-cpu");
     hash = train_settings_hash(&a, 1, 2);
@@ -128,6 +136,33 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     b.schedule.lr = 3e-4;
     train_settings_differ(&a, &b, text, sizeof text);
     ck_assert_str_eq(text, "lr: 0.0006, 0.0003");
+}
+END_TEST
+
+/* A record of before there were others says nothing of an optimizer; Muon's alone says what it has beside. */
+START_TEST(the_optimizer_is_recorded)
+{
+    struct error err = {0};
+    for (int kind = 0; kind < OPTIMIZERS; kind++) {
+        struct train_settings s = preset("gpt2"), back;
+        optimizer_adapt(&s, (enum optimizer_kind)kind);
+        s.muon_lr = 0.02;
+        json_t *object = train_settings_json(&s);
+        ck_assert_str_eq(json_string_value(json_object_get(object, "optimizer")), optimizer_names[kind]);
+        ck_assert((json_object_get(object, "muon_lr") != NULL) == (kind == OPTIMIZER_MUON));
+        ck_assert_msg(train_settings_from_json(&back, object, "run.json", &err) == STATUS_OK, "%s", err.text);
+        ck_assert(back.optimizer == s.optimizer && back.muon_momentum == 0.95);
+        ck_assert(back.muon_lr == (kind == OPTIMIZER_MUON ? 0.02 : 0));
+        ck_assert(back.schedule.lr == (kind == OPTIMIZER_LION ? 6e-4 / 5 : 6e-4));
+        ck_assert_uint_eq(train_settings_hash(&s, 1, 2), train_settings_hash(&back, 1, 2));
+        json_object_set_new(object, "optimizer", json_string("sgd"));
+        ck_assert_int_eq(train_settings_from_json(&back, object, "run.json", &err), STATUS_CONFIG);
+        ck_assert_msg(strstr(err.text, "run.json") && strstr(err.text, "sgd"), "%s", err.text);
+        json_object_del(object, "optimizer");
+        ck_assert_int_eq(train_settings_from_json(&back, object, "run.json", &err), STATUS_OK);
+        ck_assert_int_eq((int)back.optimizer, OPTIMIZER_ADAMW);
+        json_decref(object);
+    }
 }
 END_TEST
 
@@ -163,6 +198,9 @@ START_TEST(what_is_wrong_is_named)
     REFUSED(s.weight_decay = -1, "weight_decay");
     REFUSED(s.grad_clip = -1, "grad_clip");
     REFUSED(s.keep = 1, "keep");
+    REFUSED(s.optimizer = OPTIMIZERS, "optimizer");
+    REFUSED(s.muon_lr = -1, "muon_lr");
+    REFUSED(s.muon_momentum = 1, "muon_momentum");
     REFUSED(s.seed = UINT64_MAX, "seed");
     REFUSED((s.model.n_embd = 1 << 30, s.model.n_head = s.model.n_kv_head = 1, s.model.head_dim = 1 << 29, s.model.n_embd = 1 << 29, s.model.n_inner = 1 << 30), "beyond");
 }
@@ -201,6 +239,7 @@ int main(void)
     tcase_add_test(tc, an_unknown_preset_is_told_the_names);
     tcase_add_test(tc, every_preset_checks_and_survives_json);
     tcase_add_test(tc, the_hash_sees_what_reaches_the_weights_and_nothing_else);
+    tcase_add_test(tc, the_optimizer_is_recorded);
     tcase_add_test(tc, what_is_wrong_is_named);
     tcase_add_test(tc, json_that_is_wrong_is_refused);
     suite_add_tcase(suite, tc);

@@ -55,8 +55,8 @@ START_TEST(a_step_is_adamw)
         double *m0 = mem_calloc(size, sizeof *m0), *v0 = mem_calloc(size, sizeof *v0);
         for (size_t i = 0; i < size; i++) {
             before[i] = model_data(t->model)[i];
-            m0[i] = (double)t->exp_avg[i];
-            v0[i] = (double)t->exp_avg_sq[i];
+            m0[i] = (double)((const float *)(void *)t->room.state[0])[i]; /* AdamW's lie as the parameters do */
+            v0[i] = (double)((const float *)(void *)t->room.state[1])[i];
         }
         fixture_steps(&r, 1);
         const float *g = gradient_fold_result(&t->fold);
