@@ -2,9 +2,11 @@
  * app/cmd_generate.c - `cllm generate`: text from a model or from the newest checkpoint of a run.
  */
 #include "app/command.h"
+#include "app/generate_chat.h"
 #include "app/interrupt.h"
 #include "app/options.h"
 #include "app/text_source.h"
+#include "base/utf8.h"
 #include "formats/json.h"
 
 #include <errno.h>
@@ -21,6 +23,7 @@ static const struct option_usage usage = {
     .examples = "  cllm generate run1 --prompt \"ROMEO:\" --max-tokens 300\n"
                 "  cllm generate run1 --temperature 0 --prompt \"The \"\n"
                 "  cllm generate run1/checkpoints/step-00000500 --top-k 40 --seed 7 --num-samples 3\n"
+                "  cllm generate smollm2-instruct --chat --system \"Be brief.\"\n"
                 "  cllm generate gpt2 --prompt-tokens 15496,995 --json\n",
     .notes = "Filters come in this order: repetition penalty, temperature, top-k, top-p, min-p. When the context is full its "
              "older half is dropped.\n"
@@ -28,12 +31,12 @@ static const struct option_usage usage = {
 };
 
 struct request {
-    const char *prompt, *prompt_list;
+    const char *prompt, *prompt_list, *system;
     size_t max_tokens, num_samples, context;
     struct sampling sampling;
     struct option_list stops;
     int threads;
-    bool json;
+    bool json, chat;
     const struct cancel *cancel;
 };
 
@@ -184,6 +187,28 @@ static int check_stops(const struct option_list *stops)
     return OPTIONS_GO_ON;
 }
 
+static enum status converse(const struct request *request, const struct loaded_model *loaded,
+                            struct generator *generator, struct error *err)
+{
+    if (!loaded->tokenizer)
+        return error_set(err, STATUS_CONFIG, "%s has no tokenizer.json, so --chat cannot be", loaded->directory.data);
+    struct chat_template *chat = chat_template_load(loaded->directory.data, err);
+    if (!chat)
+        return err->status;
+    const struct chat_request talk = {.chat = chat,
+                                      .tokenizer = loaded->tokenizer,
+                                      .prompt = request->prompt,
+                                      .system = request->system,
+                                      .sampling = request->sampling,
+                                      .end = {.max_tokens = request->max_tokens,
+                                              .stops = request->stops.text,
+                                              .num_stops = request->stops.n},
+                                      .cancel = request->cancel};
+    const enum status status = generate_chat(&talk, generator, err);
+    chat_template_free(chat);
+    return status;
+}
+
 static enum status generate(const char *path, const struct request *request, struct error *err)
 {
     struct loaded_model loaded;
@@ -198,7 +223,7 @@ static enum status generate(const char *path, const struct request *request, str
     if (loaded.warning.len)
         command_say("generate", "warning: %s", loaded.warning.data);
     const struct model_config *config = status == STATUS_OK ? model_config(loaded.model) : NULL;
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !request->chat)
         status = request->prompt_list
                      ? parse_token_list(request->prompt_list, &ids, err)
                      : prompt_tokens(loaded.tokenizer, request->prompt, config->vocab_size, &ids, err);
@@ -212,7 +237,9 @@ static enum status generate(const char *path, const struct request *request, str
         status = err->status;
     if (status == STATUS_OK && !(generator = generator_new(loaded.model, team, request->context, err)))
         status = err->status;
-    for (size_t i = 0; status == STATUS_OK && i < request->num_samples && !ferror(stdout); i++)
+    if (status == STATUS_OK && request->chat)
+        status = converse(request, &loaded, generator, err);
+    for (size_t i = 0; !request->chat && status == STATUS_OK && i < request->num_samples && !ferror(stdout); i++)
         status = one_sample(request, generator, loaded.tokenizer, &ids, i, err);
     generator_free(generator);
     team_free(team);
@@ -243,6 +270,8 @@ int cmd_generate(int argc, char **argv)
                 "seed of the first sample; the next has one more (1337)"),
         OPT_SIZE("num-samples", &request.num_samples, 1, 1 << 20, "texts to write (1)"),
         OPT_INT("threads", &request.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores (0)"),
+        OPT_FLAG("chat", &request.chat, "a conversation in the model's chat template: a turn a line, or --prompt alone"),
+        OPT_TEXT("system", "TEXT", &request.system, "system message of the conversation; without it the template's"),
         OPT_FLAG("json", &request.json, "one JSON object per sample"),
         OPT_END,
     };
@@ -257,6 +286,14 @@ int cmd_generate(int argc, char **argv)
     }
     if (request.prompt && request.prompt_list) {
         command_say("generate", "--prompt and --prompt-tokens exclude each other");
+        return EXIT_CODE_USAGE;
+    }
+    if (request.chat && (request.prompt_list || request.json || request.num_samples > 1)) {
+        command_say("generate", "--chat takes neither --prompt-tokens nor --json nor more than one sample");
+        return EXIT_CODE_USAGE;
+    }
+    if (request.system && !request.chat) {
+        command_say("generate", "--system is the system message of a conversation; it needs --chat");
         return EXIT_CODE_USAGE;
     }
     if ((code = check_stops(&request.stops)) != OPTIONS_GO_ON)
