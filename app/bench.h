@@ -20,6 +20,7 @@ int bench_matmul(int argc, char **argv);
 int bench_pool(int argc, char **argv);
 int bench_limits(int argc, char **argv);
 int bench_tokenizer(int argc, char **argv);
+int bench_generate(int argc, char **argv);
 
 double bench_median(double *values, size_t n); /* sorts them */
 
@@ -35,6 +36,9 @@ const char *bench_isa(void); /* the name of the chosen one */
 
 /* What all of a team do together of the chosen instruction set's multiply-adds on registers alone. */
 double bench_peak_gflops(struct team *team, bool bf16_units);
+
+/* GB/s that all of a team read from memory, each member its own bytes. */
+enum status bench_memory_gbytes(struct team *team, double *out, struct error *err);
 
 /* 1, and as many as there are cores, as such a list. */
 void bench_default_threads(char *text, size_t size);

@@ -137,6 +137,13 @@ static size_t working_set(const struct topology *t, int level, int spheres)
     return size / 2 / (size_t)(sharers < 1 ? 1 : sharers);
 }
 
+enum status bench_memory_gbytes(struct team *team, double *out, struct error *err)
+{
+    struct topology topology;
+    topology_read(&topology);
+    return best_gbytes(team, working_set(&topology, -1, team_size(team)), out, err);
+}
+
 /* ---- the command ---- */
 
 struct limits {

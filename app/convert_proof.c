@@ -103,7 +103,7 @@ enum status prove_logits(struct model *model, struct model *back, const struct c
     *proof = (struct logits_proof){.prompts = PROMPTS, .tokens = PROMPTS * n};
     proof->same_weights = memcmp(model_data(model), model_data(back), model_size(model) * sizeof(float)) == 0;
     make_prompts(tokens, PROMPTS * n, V);
-    struct team *team = generation_team(config, crew, err);
+    struct team *team = generation_team(config, crew, 0, err);
     if (!team)
         return STATUS_SYSTEM;
     float *a = mem_calloc(2 * PROMPTS * n, V * sizeof *a), *b = a ? a + PROMPTS * n * V : NULL;

@@ -30,7 +30,7 @@ static enum status compute(struct feed *f, struct model *model, const struct cre
 {
     const struct model_config *config = model_config(model);
     const int most = decoder_plan(config, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions).max_width;
-    struct team *team = generation_team(config, crew, err);
+    struct team *team = generation_team(config, crew, 0, err);
     if (!team)
         return err->status;
     enum status status = STATUS_NOMEM;

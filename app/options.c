@@ -195,6 +195,15 @@ static int set_value(struct option_def *o, const struct option_usage *usage, con
     case OPTION_TEXT:
         *(const char **)o->value = text;
         return OPTIONS_GO_ON;
+    case OPTION_LIST: {
+        struct option_list *list = o->value;
+        if (list->n == OPTION_LIST_MAX) {
+            command_say(usage->command, "--%s may stand %d times at most", o->name, (int)OPTION_LIST_MAX);
+            return EXIT_CODE_USAGE;
+        }
+        list->text[list->n++] = text;
+        return OPTIONS_GO_ON;
+    }
     case OPTION_CHOICE:
         for (size_t i = 0; o->choices[i]; i++)
             if (strcmp(text, o->choices[i]) == 0) {
@@ -234,6 +243,9 @@ int options_parse(int argc, char **argv, struct option_def *options, const struc
 {
     size_t found = 0;
     bool flags_over = false;
+    for (struct option_def *o = options; !is_last(o); o++)
+        if (o->kind == OPTION_LIST)
+            ((struct option_list *)o->value)->n = 0;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
         if (flags_over || word[0] != '-' || word[1] == '\0') {

@@ -21,7 +21,15 @@ enum option_kind {
     OPTION_U64,   /* uint64_t */
     OPTION_SIZE,  /* size_t */
     OPTION_REAL,  /* double */
-    OPTION_CHOICE /* const char *, one of `choices` */
+    OPTION_CHOICE, /* const char *, one of `choices` */
+    OPTION_LIST    /* struct option_list; the flag may stand several times */
+};
+
+enum { OPTION_LIST_MAX = 16 };
+
+struct option_list {
+    const char *text[OPTION_LIST_MAX]; /* borrowed from argv */
+    size_t n;
 };
 
 struct option_def {
@@ -40,6 +48,8 @@ struct option_def {
 #define OPT_FLAG(flag, var, text) {.kind = OPTION_FLAG, .name = (flag), .value = (bool *){(var)}, .help = (text)}
 #define OPT_TEXT(flag, arg, var, text)                                                                                 \
     {.kind = OPTION_TEXT, .name = (flag), .value_name = (arg), .value = (const char **){(var)}, .help = (text)}
+#define OPT_LIST(flag, arg, var, text)                                                                                 \
+    {.kind = OPTION_LIST, .name = (flag), .value_name = (arg), .value = (struct option_list *){(var)}, .help = (text)}
 #define OPT_INT(flag, var, lo, hi, text)                                                                               \
     {.kind = OPTION_INT, .name = (flag), .value_name = "N", .value = (int *){(var)}, .min = (lo), .max = (hi),         \
      .help = (text)}

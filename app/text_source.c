@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "infer/stop.h"
 #include "topology/topology.h"
 #include "train/checkpoint.h"
 
@@ -52,7 +53,8 @@ void loaded_model_release(struct loaded_model *loaded)
     buffer_release(&loaded->warning);
 }
 
-struct team *generation_team(const struct model_config *config, const struct crew *crew, struct error *err)
+struct team *generation_team(const struct model_config *config, const struct crew *crew, size_t context,
+                             struct error *err)
 {
     const int threads = crew->threads;
     struct topology topology;
@@ -62,7 +64,7 @@ struct team *generation_team(const struct model_config *config, const struct cre
     struct team_options options = {.num_spheres = threads == 0 || threads > automatic ? automatic : threads,
                                    .backend = crew->backend,
                                    .pool = crew->pool,
-                                   .scratch_bytes = generator_scratch_bytes(config)};
+                                   .scratch_bytes = generator_scratch_bytes(config, context)};
     return team_new(&options, err);
 }
 
@@ -90,57 +92,85 @@ enum status prompt_tokens(const struct tokenizer *tokenizer, const char *prompt,
     return STATUS_OK;
 }
 
-/* Gives out what whole characters the token completes. */
-static enum status emit(const struct tokenizer *tokenizer, int32_t token, bool first, struct text_stream *stream,
-                        struct buffer *text, text_sink_fn *sink, void *ctx, bool *go_on, struct error *err)
+/* A text on its way out. */
+struct outlet {
+    const struct tokenizer *tokenizer;
+    struct text_stream stream;
+    struct stop_filter filter;
+    struct buffer text, passed;
+    text_sink_fn *sink;
+    void *ctx;
+    bool go_on;
+};
+
+/* Gives out what may be shown of the outlet's text; `over`: nothing comes after it. */
+static enum status pass_on(struct outlet *o, bool over, struct error *err)
 {
-    buffer_clear(text);
-    if (!tokenizer) {
-        buffer_printf(text, first ? "%d" : " %d", (int)token);
-    } else if ((uint32_t)token < tokenizer_vocab_size(tokenizer)) {
-        enum status status = text_stream_push(stream, tokenizer, token, text, err);
-        if (status != STATUS_OK)
-            return status;
-    } /* else a row of padding in the model's vocabulary, which has no text */
-    if (text->failed)
+    buffer_clear(&o->passed);
+    stop_filter_push(&o->filter, o->text.data, o->text.len, &o->passed);
+    if (over)
+        stop_filter_finish(&o->filter, &o->passed);
+    if (o->text.failed || o->passed.failed || o->filter.held.failed)
         return error_set(err, STATUS_NOMEM, "no memory for the text");
-    if (text->len)
-        *go_on = sink(ctx, text->data, text->len);
+    if (o->passed.len)
+        o->go_on = o->sink(o->ctx, o->passed.data, o->passed.len);
     return STATUS_OK;
 }
 
+/* Gives out what whole characters the token completes. */
+static enum status emit(struct outlet *o, int32_t token, bool first, struct error *err)
+{
+    buffer_clear(&o->text);
+    if (!o->tokenizer) {
+        buffer_printf(&o->text, first ? "%d" : " %d", (int)token);
+    } else if ((uint32_t)token < tokenizer_vocab_size(o->tokenizer)) {
+        enum status status = text_stream_push(&o->stream, o->tokenizer, token, &o->text, err);
+        if (status != STATUS_OK)
+            return status;
+    } /* else a row of padding in the model's vocabulary, which has no text */
+    return pass_on(o, false, err);
+}
+
 enum status generate_text(struct generator *generator, const struct tokenizer *tokenizer, const int32_t *prompt,
-                          size_t prompt_len, const struct sampling *sampling, size_t max_tokens, text_sink_fn *sink,
-                          void *ctx, const struct cancel *cancel, struct text_result *result, struct error *err)
+                          size_t prompt_len, const struct sampling *sampling, const struct text_end *end,
+                          text_sink_fn *sink, void *ctx, const struct cancel *cancel, struct text_result *result,
+                          struct error *err)
 {
     uint64_t start = clock_now_ns();
     int32_t end_of_text = tokenizer ? tokenizer_end_of_text(tokenizer) : -1;
-    struct text_stream stream = {.begun = true}; /* the prompt stands before it */
-    struct buffer text = {0};
-    bool go_on = true;
+    struct outlet o = {.tokenizer = tokenizer,
+                       .stream = {.begun = true}, /* the prompt stands before it */
+                       .filter = {.texts = end->stops, .count = end->num_stops},
+                       .sink = sink,
+                       .ctx = ctx,
+                       .go_on = true};
     enum status status = generator_prompt(generator, prompt, prompt_len, err);
-    for (size_t i = 0; status == STATUS_OK && go_on && i < max_tokens; i++) {
+    for (size_t i = 0; status == STATUS_OK && o.go_on && !o.filter.stopped && i < end->max_tokens; i++) {
         int32_t token;
         if ((status = cancel_error(cancel, err)) != STATUS_OK)
             break;
         status = generator_next(generator, sampling, &token, err);
         if (status != STATUS_OK)
             break;
-        if ((end_of_text >= 0 && token == end_of_text) || generator_is_end(generator, token)) {
+        if ((end_of_text >= 0 && token == end_of_text) || (end->token >= 0 && token == end->token) ||
+            generator_is_end(generator, token)) {
             result->ended = true;
             break;
         }
         buffer_append(&result->tokens, &token, sizeof token);
-        status = emit(tokenizer, token, i == 0, &stream, &text, sink, ctx, &go_on, err);
+        status = emit(&o, token, i == 0, err);
     }
-    buffer_clear(&text);
-    if (status == STATUS_OK && go_on)
-        status = text_stream_finish(&stream, &text, err);
-    if (status == STATUS_OK && go_on && text.len)
-        sink(ctx, text.data, text.len);
+    buffer_clear(&o.text);
+    if (status == STATUS_OK && o.go_on && !o.filter.stopped)
+        status = text_stream_finish(&o.stream, &o.text, err);
+    if (status == STATUS_OK && o.go_on && !o.filter.stopped)
+        status = pass_on(&o, true, err);
+    result->ended = result->ended || o.filter.stopped;
     if (status == STATUS_OK && result->tokens.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for the tokens");
-    buffer_release(&text);
+    stop_filter_release(&o.filter);
+    buffer_release(&o.passed);
+    buffer_release(&o.text);
     result->seconds = 1e-9 * (double)(clock_now_ns() - start);
     return status;
 }
@@ -158,20 +188,21 @@ enum status sample_of_model(struct model *model, const struct tokenizer *tokeniz
     const struct model_config *config = model_config(model);
     struct buffer ids = {0};
     struct text_result result = {0};
+    const struct text_end end = {.max_tokens = max_tokens, .token = -1};
     struct generator *generator = NULL;
     struct team *team = NULL;
     enum status status = prompt_tokens(tokenizer, prompt, config->vocab_size, &ids, err);
     if (status == STATUS_OK && ids.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for the prompt");
-    if (status == STATUS_OK && !(team = generation_team(config, crew, err)))
+    if (status == STATUS_OK && !(team = generation_team(config, crew, 0, err)))
         status = err->status;
-    if (status == STATUS_OK && !(generator = generator_new(model, team, err)))
+    if (status == STATUS_OK && !(generator = generator_new(model, team, 0, err)))
         status = err->status;
     if (status == STATUS_OK && prompt)
         buffer_append_text(out, prompt);
     if (status == STATUS_OK)
         status = generate_text(generator, tokenizer, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
-                               sampling, max_tokens, into_buffer, out, crew->cancel, &result, err);
+                               sampling, &end, into_buffer, out, crew->cancel, &result, err);
     generator_free(generator);
     team_free(team);
     buffer_release(&result.tokens);

@@ -29,8 +29,10 @@ struct loaded_model {
 enum status loaded_model_open(struct loaded_model *loaded, const char *path, struct error *err);
 void loaded_model_release(struct loaded_model *loaded);
 
-/* A team of the crew's threads, not more than there are cores, for generation with this model. */
-struct team *generation_team(const struct model_config *config, const struct crew *crew, struct error *err);
+/* A team of the crew's threads, not more than there are cores, for generation with this model; context as for
+ * generator_new. */
+struct team *generation_team(const struct model_config *config, const struct crew *crew, size_t context,
+                             struct error *err);
 
 /* Appends the prompt's tokens (int32_t), after those the tokenizer puts before a text, such as <s>; special tokens
  * named in it are text.  Without a prompt: what is put before a text, else a newline, else <|endoftext|>, else token 0.  A prompt without a tokenizer is STATUS_CONFIG. */
@@ -42,14 +44,22 @@ typedef bool text_sink_fn(void *ctx, const char *text, size_t len);
 
 struct text_result {
     struct buffer tokens; /* int32_t, those generated */
-    bool ended;           /* <|endoftext|> came; it is not among the tokens */
+    bool ended;           /* a token that ends the text came, which is not among the tokens, or a stop text */
     double seconds;
 };
 
-/* Draws at most max_tokens after the prompt.  Without a tokenizer the text is the token ids.  STATUS_CANCELLED between
- * two tokens when `cancel` says so; `sink` then had what was drawn so far. */
+/* What ends a text besides the model's own tokens and max_tokens. */
+struct text_end {
+    size_t max_tokens;
+    const char *const *stops; /* [num_stops]; never given out */
+    size_t num_stops;
+    int32_t token;            /* a further token; -1: none */
+};
+
+/* Draws at most end->max_tokens after the prompt.  Without a tokenizer the text is the token ids.  STATUS_CANCELLED
+ * between two tokens when `cancel` says so; `sink` then had what was drawn so far. */
 enum status generate_text(struct generator *generator, const struct tokenizer *tokenizer, const int32_t *prompt,
-                          size_t prompt_len, const struct sampling *sampling, size_t max_tokens, text_sink_fn *sink,
+                          size_t prompt_len, const struct sampling *sampling, const struct text_end *end, text_sink_fn *sink,
                           void *ctx, const struct cancel *cancel, struct text_result *result, struct error *err);
 
 /* The above in one: a sample of `model` as text, appended to `out`; its team and its cache come and go. */

@@ -59,8 +59,8 @@ void decoder_train_leaf(struct sphere *me, struct decoder *decoder, const struct
 void decoder_eval_leaf(struct sphere *me, struct decoder *decoder, const int32_t *inputs, const int32_t *targets,
                        double *loss_sum);
 
-/* Generation: one sequence, keys and values kept.  Feeds tokens at positions cached … cached+n-1 (<= n_positions)
- * and writes the logits after the last one to logits [V].  DECODER_GENERATE, batch 1.  Bit for bit what a full
+/* Generation: one sequence, keys and values kept.  Feeds tokens at positions cached … cached+n-1 (< the decoder's
+ * seq_len) and writes the logits after the last one to logits [V].  DECODER_GENERATE, batch 1.  Bit for bit what a full
  * forward gives. */
 void decoder_extend(struct sphere *me, struct decoder *decoder, const int32_t *tokens, size_t n, float *logits);
 void decoder_forget(struct decoder *decoder); /* empties the cache */

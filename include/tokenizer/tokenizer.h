@@ -70,6 +70,15 @@ enum status tokenizer_encode_with(const struct tokenizer *tokenizer, unsigned fl
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t len, struct buffer *ids,
                              struct error *err);
 
+/* The same for a text made of a template and of what people wrote: in data[0 … n), byte ranges in rising order, no added
+ * token is found, nor one that reaches into them, whatever the flags say.  STATUS_CONFIG: the tokenizer has special tokens
+ * that are looked for in normalized text, where the ranges are lost. */
+struct text_range {
+    size_t begin, end;
+};
+enum status tokenizer_encode_mixed(const struct tokenizer *tokenizer, unsigned flags, const char *text, size_t len,
+                                   const struct text_range *data, size_t n, struct buffer *ids, struct error *err);
+
 /* Where a text may be cut: the largest n <= len such that the ids of text[0 … n) followed by those of the rest (with
  * TOKENIZER_CONTINUES) are those of the whole, whatever comes after len.  0: nowhere; encode the text as a whole. */
 size_t tokenizer_cut(const struct tokenizer *tokenizer, unsigned flags, const char *text, size_t len);

@@ -21,24 +21,31 @@ struct generator {
     int width;
     bool packed;
     float *logits, *scratch; /* [V] */
-    int32_t *context;        /* [n_positions] */
+    size_t longest;          /* tokens the model is to see at most */
+    bool *seen;              /* [V] which tokens the sequence has had */
+    int32_t *context;        /* [longest] */
     size_t length;           /* tokens in context */
     uint64_t position;       /* tokens of the sequence so far, dropped ones included */
 };
 
-static struct decoder_memory plan(const struct model_config *config)
+static struct decoder_memory plan(const struct model_config *config, size_t context)
 {
-    return decoder_plan(config, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions);
+    return decoder_plan(config, DECODER_GENERATE, DTYPE_F32, 1, context ? context : config->n_positions);
 }
 
-size_t generator_scratch_bytes(const struct model_config *config)
+size_t generator_scratch_bytes(const struct model_config *config, size_t context)
 {
-    return plan(config).sphere_scratch_bytes;
+    return plan(config, context).sphere_scratch_bytes;
 }
 
-struct generator *generator_new(struct model *model, struct team *team, struct error *err)
+struct generator *generator_new(struct model *model, struct team *team, size_t context, struct error *err)
 {
     const struct model_config *config = model_config(model);
+    if (context > config->n_positions) {
+        error_set(err, STATUS_CONFIG, "a context of %zu tokens; the model has %zu positions", context,
+                  config->n_positions);
+        return NULL;
+    }
     struct generator *g = mem_calloc(1, sizeof *g);
     if (!g) {
         error_set(err, STATUS_NOMEM, "no memory for a generator");
@@ -46,15 +53,17 @@ struct generator *generator_new(struct model *model, struct team *team, struct e
     }
     g->model = model;
     g->team = team;
-    int widest = plan(config).max_width;
+    g->longest = context ? context : config->n_positions;
+    int widest = plan(config, context).max_width;
     g->width = team_size(team) < widest ? team_size(team) : widest;
     g->logits = mem_calloc(config->vocab_size, sizeof *g->logits);
     g->scratch = mem_calloc(config->vocab_size, sizeof *g->scratch);
-    g->context = mem_calloc(config->n_positions, sizeof *g->context);
-    if (!g->logits || !g->scratch || !g->context)
+    g->context = mem_calloc(g->longest, sizeof *g->context);
+    g->seen = mem_calloc(config->vocab_size, sizeof *g->seen);
+    if (!g->logits || !g->scratch || !g->context || !g->seen)
         error_set(err, STATUS_NOMEM, "no memory for the logits of %zu tokens", config->vocab_size);
     else
-        g->decoder = decoder_new(model, DECODER_GENERATE, DTYPE_F32, 1, config->n_positions, err);
+        g->decoder = decoder_new(model, DECODER_GENERATE, DTYPE_F32, 1, g->longest, err);
     if (!g->decoder) {
         generator_free(g);
         return NULL;
@@ -68,9 +77,15 @@ void generator_free(struct generator *g)
         return;
     decoder_free(g->decoder);
     mem_free(g->context);
+    mem_free(g->seen);
     mem_free(g->scratch);
     mem_free(g->logits);
     mem_free(g);
+}
+
+size_t generator_context(const struct generator *g)
+{
+    return g->longest;
 }
 
 bool generator_is_end(const struct generator *g, int32_t token)
@@ -86,13 +101,13 @@ void generator_refresh(struct generator *g)
 /* Room for one more token: a full context loses its older half, and the decoder starts anew with the rest. */
 static void append(struct generator *g, int32_t token)
 {
-    size_t longest = model_config(g->model)->n_positions;
-    if (g->length == longest) {
-        size_t dropped = (longest + 1) / 2;
+    if (g->length == g->longest) {
+        size_t dropped = (g->longest + 1) / 2;
         g->length -= dropped;
         memmove(g->context, g->context + dropped, g->length * sizeof *g->context);
         decoder_forget(g->decoder);
     }
+    g->seen[token] = true;
     g->context[g->length++] = token;
     g->position++;
 }
@@ -109,6 +124,7 @@ enum status generator_prompt(struct generator *g, const int32_t *tokens, size_t 
     decoder_forget(g->decoder);
     g->length = 0;
     g->position = 0;
+    memset(g->seen, 0, vocab * sizeof *g->seen);
     for (size_t i = 0; i < n; i++)
         append(g, tokens[i]);
     return STATUS_OK;
@@ -141,6 +157,7 @@ enum status generator_next(struct generator *g, const struct sampling *sampling,
         if (!isfinite(g->logits[i]))
             return error_set(err, STATUS_NONFINITE,
                              "the model's logit for token %zu is not finite; its weights are damaged", i);
+    sampling_penalize(g->logits, g->seen, vocab, sampling->repetition_penalty);
     struct rng_block block = philox4x32(rng_key(sampling->seed, RNG_SAMPLE, 0, 0), 0, g->position);
     *token = sample_token(g->logits, vocab, sampling, rng_uniform(&block, 0), g->scratch);
     append(g, *token);

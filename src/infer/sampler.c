@@ -10,6 +10,7 @@
 #include "base/detmath.h"
 #include "infer/generator.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 
@@ -21,7 +22,24 @@ enum status sampling_check(const struct sampling *sampling, struct error *err)
     if (!(sampling->top_p > 0 && sampling->top_p <= 1))
         return error_set(err, STATUS_CONFIG, "top-p is %g; it must be above 0 and at most 1 (1 = off)",
                          sampling->top_p);
+    if (!(sampling->min_p >= 0 && sampling->min_p <= 1))
+        return error_set(err, STATUS_CONFIG, "min-p is %g; it must be from 0 (off) to 1", sampling->min_p);
+    if (!(sampling->repetition_penalty >= 0 && sampling->repetition_penalty <= 1e6))
+        return error_set(err, STATUS_CONFIG, "the repetition penalty is %g; it must be above 0, at most 1e6 (1 = off)",
+                         sampling->repetition_penalty);
     return STATUS_OK;
+}
+
+void sampling_penalize(float *logits, const bool *seen, size_t vocab_size, double penalty)
+{
+    const float by = (float)penalty;
+    if (!(by > 0) || by == 1)
+        return;
+    for (size_t i = 0; i < vocab_size; i++)
+        if (seen[i]) {
+            const float value = logits[i] < 0 ? logits[i] * by : logits[i] / by;
+            logits[i] = fmaxf(-FLT_MAX, fminf(value, FLT_MAX));
+        }
 }
 
 static void sift_down(float *heap, size_t n, size_t at)
@@ -119,7 +137,8 @@ int32_t sample_token(const float *logits, size_t vocab_size, const struct sampli
             cut.equal--;
             in = true;
         }
-        scratch[i] = in ? (float)weight(logits[i], largest, sampling->temperature) : 0.0f;
+        const double w = in ? weight(logits[i], largest, sampling->temperature) : 0; /* the likeliest has 1 */
+        scratch[i] = w < sampling->min_p ? 0.0f : (float)w;
         total += (double)scratch[i];
     }
     double target = u * total, sum = 0;

@@ -21,6 +21,8 @@ struct encoding {
     const struct tokenizer *t;
     const char *text; /* the caller's, for telling where an unknown character stands */
     size_t len;
+    const struct text_range *data; /* [num_data]: no added tokens are found there */
+    size_t num_data;
     struct buffer *ids;
     struct buffer normal, made[MAX_STEPS]; /* texts that a step makes anew; one a step */
     struct error *err;
@@ -283,10 +285,32 @@ static bool encode_between(struct encoding *e, const char *text, size_t len, uns
     return done >= len || pre_tokenize(e, 0, text + done, len - done, first && done == 0, within && done == 0);
 }
 
+/* Whether any of [begin, end) is data. */
+static bool touches_data(const struct encoding *e, size_t begin, size_t end)
+{
+    size_t low = 0, high = e->num_data; /* the first range that ends behind `begin` */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (e->data[middle].end > begin)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < e->num_data && e->data[low].begin < end;
+}
+
+/* A piece of the text as a whole; in one with data only the template would have tokens to be found in normalized text. */
+static bool encode_stretch(struct encoding *e, size_t begin, size_t end, unsigned flags)
+{
+    const bool within = flags & TOKENIZER_CONTINUES;
+    if (touches_data(e, begin, end))
+        flags &= ~(unsigned)(TOKENIZER_PARSE_ADDED | TOKENIZER_PARSE_SPECIAL);
+    return encode_between(e, e->text + begin, end - begin, flags, begin == 0 && !within, within && begin == 0);
+}
+
 static bool encode_text(struct encoding *e, unsigned flags)
 {
     const struct tokenizer *t = e->t;
-    const bool within = flags & TOKENIZER_CONTINUES;
     size_t done = 0, from = 0;
     if (flags & TOKENIZER_ADD_FIRST)
         for (size_t i = 0; i < t->num_before; i++)
@@ -297,15 +321,18 @@ static bool encode_text(struct encoding *e, unsigned flags)
             added_trie_next(&t->as_written, &t->unicode, e->text, e->len, &from, done, flags & TOKENIZER_PARSE_SPECIAL);
         if (!m.token)
             break;
-        if (done < m.begin &&
-            !encode_between(e, e->text + done, m.begin - done, flags, done == 0 && !within, within && done == 0))
+        const size_t begin = from - m.token->pattern_len; /* without what it strips */
+        if (touches_data(e, begin, from)) {
+            from = begin + 1;
+            continue;
+        }
+        if (done < m.begin && !encode_stretch(e, done, m.begin, flags))
             return false;
         if (!put(e, m.token->id))
             return false;
         done = m.end;
     }
-    if (done < e->len &&
-        !encode_between(e, e->text + done, e->len - done, flags, done == 0 && !within, within && done == 0))
+    if (done < e->len && !encode_stretch(e, done, e->len, flags))
         return false;
     if (flags & TOKENIZER_ADD_LAST)
         for (size_t i = 0; i < t->num_after; i++)
@@ -325,7 +352,19 @@ static void release(struct encoding *e)
 enum status tokenizer_encode_with(const struct tokenizer *tokenizer, unsigned flags, const char *text, size_t len,
                                   struct buffer *ids, struct error *err)
 {
-    struct encoding e = {.t = tokenizer, .text = text, .len = len, .ids = ids, .err = err};
+    return tokenizer_encode_mixed(tokenizer, flags, text, len, NULL, 0, ids, err);
+}
+
+enum status tokenizer_encode_mixed(const struct tokenizer *tokenizer, unsigned flags, const char *text, size_t len,
+                                   const struct text_range *data, size_t n, struct buffer *ids, struct error *err)
+{
+    struct encoding e = {
+        .t = tokenizer, .text = text, .len = len, .data = data, .num_data = n, .ids = ids, .err = err};
+    for (size_t i = 0; n && i < tokenizer->num_added; i++)
+        if (tokenizer->added[i].special && tokenizer->added[i].normalized)
+            return error_set(err, STATUS_CONFIG,
+                             "the tokenizer looks for its special token \"%.100s\" in normalized text, where a template "
+                             "and what people wrote cannot be told apart", tokenizer->added[i].text);
     const size_t before = ids->len;
     if (!buffer_reserve(ids, len + 64)) /* a fourth of a token a byte; more as it is needed */
         fail(&e, error_set(err, STATUS_NOMEM, "no memory for the tokens of %zu bytes of text", len));

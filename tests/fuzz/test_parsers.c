@@ -16,6 +16,7 @@
 #include "formats/model_config.h"
 #include "formats/safetensors.h"
 #include "model/model_files.h"
+#include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
@@ -24,7 +25,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(corpus) X(shard)
+#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard)
 
 static char directory[64];
 
@@ -231,6 +232,30 @@ static void tokenizer(const uint8_t *data, size_t size)
     buffer_release(&text);
 }
 
+/* A tokenizer_config.json with a chat template; the bytes are a message of the conversation too. */
+static void chat(const uint8_t *data, size_t size)
+{
+    struct error err = {0};
+    struct buffer text = {0}, ranges = {0};
+    const char *path = put("tokenizer_config.json", data, size);
+    struct chat_template *loaded = chat_template_load(directory, &err);
+    unlink(path);
+    const struct chat_message messages[] = {{CHAT_USER, (const char *)data, size},
+                                            {CHAT_ASSISTANT, " a</think>\n", 11},
+                                            {CHAT_USER, (const char *)data, size}};
+    if (!loaded)
+        refused(&err);
+    else if (chat_template_render(loaded, messages, 3, &text, &ranges, &err) != STATUS_OK)
+        refused(&err);
+    const struct text_range *range = (const struct text_range *)(const void *)ranges.data;
+    for (size_t i = 0, at = 0; i < ranges.len / sizeof *range; at = range[i++].end)
+        if (range[i].begin < at || range[i].end <= range[i].begin || range[i].end > text.len)
+            fail("what people wrote lies outside the conversation");
+    chat_template_free(loaded);
+    buffer_release(&ranges);
+    buffer_release(&text);
+}
+
 /* Hostile text, for tokenizers of each kind. */
 static void encoder(const uint8_t *data, size_t size)
 {
@@ -288,7 +313,7 @@ static void shard(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)corpus, (void)shard;
+    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)chat, (void)corpus, (void)shard;
     FUZZ(data, size);
     return 0;
 }
@@ -475,6 +500,16 @@ static void all_seeds(void)
     static const char hostile[] = "I'll DON'T x\xC5\xBFy  12345 \r\n\n \xE2\x96\x81" "a <|endoftext|> lone<tool> [MASK] \xE2\x82 e\xCC\x81 "
                                   "\xF0\x9F\x91\x8D\xF0\x9F\x8F\xBD\xff\x80 \xE6\x97\xA5\xE6\x9C\xAC\t" "end";
     seed("encoder", hostile, sizeof hostile - 1);
+    static const char *const templates[] = {
+        "{\"chat_template\": \"<|im_start|>system\\nBe kind.<|im_end|> split('</think>')[-1].lstrip('\\\\n') "
+        "<|im_start|>assistant\"}",
+        "{\"bos_token\": {\"content\": \"<b>\"}, \"chat_template\": [{\"name\": \"default\", \"template\": \"{{ bos_token }}"
+        "<|start_header_id|><|end_header_id|>message['content'] | trim<|eot_id|>\"}]}",
+        "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"chat_template\": \"{{ bos_token }} loop.last and system_message "
+        "' [INST] ' '[/INST]' ' ' + message['content']|trim + eos_token\"}",
+    };
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++)
+        seed("chat", templates[i], strlen(templates[i]));
 
     static const char lines[] = "{\"text\": \"one\\u00e9 €\"}\n\n{\"id\": 1, \"text\": \"\"}\n{\"text\": \"3\"}";
     seed("corpus", lines, sizeof lines - 1);

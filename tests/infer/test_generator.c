@@ -32,17 +32,22 @@ struct fixture {
     struct generator *generator;
 };
 
-static struct fixture make(struct model *model, int spheres)
+static struct fixture make_with(struct model *model, int spheres, size_t context)
 {
     struct error err = {0};
     struct fixture f = {.model = model};
     struct team_options options = {.num_spheres = spheres, .backend = TEAM_PTHREAD,
-                                   .scratch_bytes = generator_scratch_bytes(model_config(model))};
+                                   .scratch_bytes = generator_scratch_bytes(model_config(model), 0)};
     f.team = team_new(&options, &err);
     ck_assert_msg(f.team != NULL, "%s", err.text);
-    f.generator = generator_new(model, f.team, &err);
+    f.generator = generator_new(model, f.team, context, &err);
     ck_assert_msg(f.generator != NULL, "%s", err.text);
     return f;
+}
+
+static struct fixture make(struct model *model, int spheres)
+{
+    return make_with(model, spheres, 0);
 }
 
 static void release(struct fixture *f)
@@ -133,6 +138,52 @@ START_TEST(a_long_prompt_is_as_if_it_had_grown)
 }
 END_TEST
 
+/* Up to its end a bounded context changes nothing. */
+START_TEST(a_bounded_context_draws_the_same_until_it_is_full)
+{
+    struct model *model = make_model(7);
+    struct sampling sampling = {.temperature = 1, .top_p = 1, .seed = 2};
+    struct fixture f = make(model, 2), g = make_with(model, 2, 9);
+    int32_t whole[8], bounded[8];
+    ck_assert_uint_eq(generator_context(f.generator), POSITIONS);
+    ck_assert_uint_eq(generator_context(g.generator), 9);
+    draw(&f, &sampling, prompt, 5, whole, 8);
+    draw(&g, &sampling, prompt, 5, bounded, 8);
+    ck_assert_mem_eq(whole, bounded, 5 * sizeof *whole); /* the fifth is drawn with nine in the context */
+    release(&f);
+    release(&g);
+    struct error err = {0};
+    struct team_options options = {.num_spheres = 1, .backend = TEAM_PTHREAD, .scratch_bytes = 1 << 20};
+    struct team *team = team_new(&options, &err);
+    ck_assert(generator_new(model, team, POSITIONS + 1, &err) == NULL);
+    ck_assert_int_eq(err.status, STATUS_CONFIG);
+    team_free(team);
+    model_free(model);
+}
+END_TEST
+
+/* With a penalty so large that no positive logit is left above those of unseen tokens, greedy takes each token once. */
+START_TEST(a_penalty_counts_prompt_and_drawn_tokens)
+{
+    struct model *model = make_model(8);
+    struct sampling greedy = {.temperature = 0, .top_p = 1, .repetition_penalty = 1e6};
+    struct fixture f = make(model, 1);
+    for (int again = 0; again < 2; again++) { /* a new prompt forgets what was seen */
+        int32_t drawn[8];
+        bool seen[VOCAB] = {false};
+        for (size_t i = 0; i < 5; i++)
+            seen[prompt[i]] = true;
+        draw(&f, &greedy, prompt, 5, drawn, 8);
+        for (size_t i = 0; i < 8; i++) {
+            ck_assert(!seen[drawn[i]]);
+            seen[drawn[i]] = true;
+        }
+    }
+    release(&f);
+    model_free(model);
+}
+END_TEST
+
 START_TEST(new_weights_are_taken_after_refresh)
 {
     struct model *model = make_model(4), *other = make_model(5);
@@ -184,6 +235,8 @@ int main(void)
     tcase_add_test(cases, any_team_draws_the_same);
     tcase_add_test(cases, a_full_context_keeps_its_younger_half);
     tcase_add_test(cases, a_long_prompt_is_as_if_it_had_grown);
+    tcase_add_test(cases, a_bounded_context_draws_the_same_until_it_is_full);
+    tcase_add_test(cases, a_penalty_counts_prompt_and_drawn_tokens);
     tcase_add_test(cases, new_weights_are_taken_after_refresh);
     tcase_add_test(cases, bad_requests_are_refused);
     Suite *suite = suite_create("infer/generator");

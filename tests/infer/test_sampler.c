@@ -5,6 +5,7 @@
 #include "infer/generator.h"
 
 #include <check.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -117,6 +118,113 @@ START_TEST(ties_at_the_cut_go_to_the_lower_index)
 }
 END_TEST
 
+/* The whole chain, written plainly in double: sorted by logit, then by id; what is left and how likely each is. */
+struct entry {
+    double logit;
+    int id;
+};
+
+static int by_logit_then_id(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    return x->logit != y->logit ? (x->logit < y->logit) - (x->logit > y->logit) : x->id - y->id;
+}
+
+static size_t plain_chain(const struct sampling *s, const bool *seen, double *p)
+{
+    struct entry e[V];
+    for (int i = 0; i < V; i++) {
+        double x = (double)logits[i];
+        if (seen[i])
+            x = x < 0 ? x * s->repetition_penalty : x / s->repetition_penalty;
+        e[i] = (struct entry){(double)(float)x / s->temperature, i};
+        p[i] = 0;
+    }
+    qsort(e, V, sizeof *e, by_logit_then_id);
+    size_t n = s->top_k && s->top_k < V ? s->top_k : V, kept = 0;
+    double total = 0, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        total += exp(e[i].logit - e[0].logit);
+    while (kept < n && (kept == 0 || sum < s->top_p * total))
+        sum += exp(e[kept++].logit - e[0].logit);
+    while (kept > 1 && exp(e[kept - 1].logit - e[0].logit) < s->min_p)
+        kept--;
+    total = 0;
+    for (size_t i = 0; i < kept; i++)
+        total += p[e[i].id] = exp(e[i].logit - e[0].logit);
+    for (size_t i = 0; i < V; i++)
+        p[i] /= total;
+    return kept;
+}
+
+START_TEST(the_chain_is_that_of_a_plain_reference)
+{
+    static const struct sampling settings[] = {
+        {.temperature = 1, .top_p = 1, .min_p = 0.05, .repetition_penalty = 1},
+        {.temperature = 1.7, .top_p = 0.8, .min_p = 0.1, .repetition_penalty = 1.3},
+        {.temperature = 0.7, .top_p = 0.95, .top_k = 30, .min_p = 0.02, .repetition_penalty = 1.1},
+        {.temperature = 2, .top_p = 0.5, .top_k = 50, .min_p = 0, .repetition_penalty = 0.8},
+        {.temperature = 1, .top_p = 1e-9, .min_p = 1, .repetition_penalty = 2},
+    };
+    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
+        fill(20 + k);
+        for (size_t i = 0; i < V; i++) /* many equal ones */
+            logits[i] = roundf(logits[i] * 8) / 8;
+        bool seen[V];
+        double p[V];
+        for (size_t i = 0; i < V; i++)
+            seen[i] = i % 3 == 0;
+        const size_t kept = plain_chain(&settings[k], seen, p);
+        sampling_penalize(logits, seen, V, settings[k].repetition_penalty);
+        /* At the n-th of many points between 0 and 1 the draw is where the sum of p passes it. */
+        enum { POINTS = 20000 };
+        size_t kinds = 0;
+        int id = 0, last = -1;
+        double sum = p[0];
+        for (int n = 0; n < POINTS; n++) {
+            const double u = (n + 0.5) / POINTS;
+            while (sum < u && id + 1 < V)
+                sum += p[++id];
+            const int32_t drawn = sample_token(logits, V, &settings[k], u, scratch);
+            ck_assert(p[drawn] > 0);
+            if (fabs(sum - u) > 1e-5 && fabs(sum - p[id] - u) > 1e-5)
+                ck_assert_int_eq(drawn, id);
+            kinds += drawn != last;
+            last = drawn;
+        }
+        size_t likely = 0; /* those wide enough to be met by the points */
+        for (size_t i = 0; i < V; i++)
+            likely += p[i] > 2.0 / POINTS;
+        ck_assert(kinds >= likely && kinds <= kept);
+    }
+}
+END_TEST
+
+START_TEST(min_p_keeps_what_is_just_as_likely)
+{
+    for (size_t i = 0; i < V; i++)
+        logits[i] = i == 5 || i == 9 ? 2.0f : 1.0f;
+    struct sampling s = {.temperature = 1, .top_p = 1, .min_p = 1, .seed = 9};
+    bool seen[V] = {false};
+    for (uint64_t i = 0; i < 200; i++)
+        seen[draw(&s, i)] = true;
+    for (size_t i = 0; i < V; i++)
+        ck_assert(seen[i] == (i == 5 || i == 9));
+}
+END_TEST
+
+START_TEST(the_penalty_divides_and_multiplies)
+{
+    float values[] = {2, -2, 0, 3e38f, -3e38f, 2}, expected[] = {1, -4, 0, 1.5e38f, -FLT_MAX, 2};
+    const bool seen[] = {true, true, true, true, true, false};
+    sampling_penalize(values, seen, 6, 2);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert(values[i] == expected[i]);
+    sampling_penalize(values, seen, 6, 0); /* off */
+    ck_assert(values[0] == 1);
+}
+END_TEST
+
 START_TEST(bad_settings_are_refused)
 {
     struct error err;
@@ -125,6 +233,9 @@ START_TEST(bad_settings_are_refused)
     ck_assert_int_eq(sampling_check(&(struct sampling){.temperature = NAN, .top_p = 1}, &err), STATUS_CONFIG);
     ck_assert_int_eq(sampling_check(&(struct sampling){.temperature = 1, .top_p = 0}, &err), STATUS_CONFIG);
     ck_assert_int_eq(sampling_check(&(struct sampling){.temperature = 1, .top_p = 1.5}, &err), STATUS_CONFIG);
+    ck_assert_int_eq(sampling_check(&(struct sampling){.temperature = 1, .top_p = 1, .min_p = 1.5}, &err), STATUS_CONFIG);
+    ck_assert_int_eq(sampling_check(&(struct sampling){.top_p = 1, .repetition_penalty = -1}, &err), STATUS_CONFIG);
+    ck_assert_int_eq(sampling_check(&(struct sampling){.top_p = 1, .repetition_penalty = NAN}, &err), STATUS_CONFIG);
 }
 END_TEST
 
@@ -136,6 +247,9 @@ int main(void)
     tcase_add_test(cases, top_k_keeps_the_k_likeliest);
     tcase_add_test(cases, top_p_keeps_the_smallest_set_that_reaches_it);
     tcase_add_test(cases, ties_at_the_cut_go_to_the_lower_index);
+    tcase_add_test(cases, the_chain_is_that_of_a_plain_reference);
+    tcase_add_test(cases, min_p_keeps_what_is_just_as_likely);
+    tcase_add_test(cases, the_penalty_divides_and_multiplies);
     tcase_add_test(cases, bad_settings_are_refused);
     Suite *suite = suite_create("infer/sampler");
     suite_add_tcase(suite, cases);
