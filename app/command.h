@@ -30,6 +30,8 @@ int cmd_convert(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_tokenizer(int argc, char **argv);
 int cmd_topology(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct command commands[] = {
     {"inspect", cmd_inspect, "what a model file or directory holds, and whether it is sound"},
     {"stats", cmd_stats, "what each sphere of a run did"},
     {"report", cmd_report, "a run as one HTML page: curves, spheres, samples, settings"},
+    {"compare", cmd_compare, "where the results of two runs part, and which settings differ"},
+    {"export", cmd_export, "the metrics of a run as CSV or for TensorBoard"},
     {"plan", cmd_plan, "memory, disk and arithmetic of a run before it starts"},
     {"tokenizer", cmd_tokenizer, "make a tokenizer from text; text to token shards and back"},
     {"topology", cmd_topology, "what machine this is, and how N spheres would sit on it"},
