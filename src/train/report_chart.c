@@ -58,8 +58,11 @@ static struct frame frame_of(const struct curve *curves, size_t n, bool from_zer
         }
     if (!(f.first <= f.last))
         f.first = f.last = 0;
-    if (f.first == f.last)
-        f.first -= 1, f.last += 1;
+    if (f.first == f.last) { /* a part of it, as 1 is lost in a step of 2^60 */
+        const double room = fmax(1, 1e-9 * f.last);
+        f.first -= room;
+        f.last += room;
+    }
     if (!(lo <= hi))
         lo = 0, hi = 1;
     f.y.log = !from_zero && lo > 0 && hi / lo > 100;

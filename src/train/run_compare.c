@@ -182,12 +182,12 @@ enum status run_compare_text(const json_t *result, struct buffer *out, struct er
 }
 
 static void both(struct buffer *out, const char *id, const char *title, const char *unit, const struct run_view *a,
-                 const struct run_view *b, size_t offset)
+                 const struct run_view *b, size_t offset, bool from_zero)
 {
     const size_t size = sizeof *a->log.steps, step = offsetof(struct metrics_step, step);
     const struct curve curves[] = {{a->path, "a", a->log.steps, a->log.num_steps, size, step, offset},
                                    {b->path, "b", b->log.steps, b->log.num_steps, size, step, offset}};
-    report_chart(out, id, title, unit, curves, 2, false);
+    report_chart(out, id, title, unit, curves, 2, from_zero);
 }
 
 enum status run_compare_html(const struct run_view *a, const struct run_view *b, const json_t *result, struct buffer *out,
@@ -210,11 +210,11 @@ enum status run_compare_html(const struct run_view *a, const struct run_view *b,
         html_text(out, a->notices.len ? a->notices.data : "");
         html_text(out, b->notices.len ? b->notices.data : "");
         buffer_append_text(out, "</pre></header>\n");
-        both(out, "loss", "Loss", "nats per token", a, b, offsetof(struct metrics_step, loss));
+        both(out, "loss", "Loss", "nats per token", a, b, offsetof(struct metrics_step, loss), false);
         report_chart(out, "validation", "Validation loss", "nats per token", vals, 2, false);
-        both(out, "grad-norm", "Gradient norm", "before clipping", a, b, offsetof(struct metrics_step, grad_norm));
-        both(out, "lr", "Learning rate", "of each step", a, b, offsetof(struct metrics_step, lr));
-        both(out, "speed", "Speed", "tokens/s", a, b, offsetof(struct metrics_step, tokens_per_s));
+        both(out, "grad-norm", "Gradient norm", "before clipping", a, b, offsetof(struct metrics_step, grad_norm), false);
+        both(out, "lr", "Learning rate", "of each step", a, b, offsetof(struct metrics_step, lr), true);
+        both(out, "speed", "Speed", "tokens/s", a, b, offsetof(struct metrics_step, tokens_per_s), true);
         html_end(out);
         if (out->failed)
             st = error_set(err, STATUS_NOMEM, "no memory for the page");
