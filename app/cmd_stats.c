@@ -3,10 +3,12 @@
  */
 #include "app/command.h"
 #include "app/options.h"
+#include "app/stats_watch.h"
 #include "base/file.h"
 #include "train/stats_report.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static const struct option_usage usage = {
     .command = "stats",
@@ -15,6 +17,7 @@ static const struct option_usage usage = {
                "where they are few. During a run the figures are at most some seconds old.",
     .examples = "  cllm stats run1\n"
                 "  cllm stats run1 --spheres\n"
+                "  cllm stats run1 --watch\n"
                 "  cllm stats run1 --json | jq '.spheres[0].wait_ns'\n",
 };
 
@@ -40,10 +43,11 @@ static enum status print_report(const struct stats_report *report, bool json, bo
 
 int cmd_stats(int argc, char **argv)
 {
-    bool json = false, all = false;
+    bool json = false, all = false, watch = false;
     struct option_def options[] = {
         OPT_FLAG("spheres", &all, "every sphere, however many there are"),
         OPT_FLAG("json", &json, "as JSON, every sphere"),
+        OPT_FLAG("watch", &watch, "on a terminal: drawn anew each second until the run ends or Ctrl-C; elsewhere as without"),
         OPT_END,
     };
     const char *run = NULL;
@@ -55,6 +59,12 @@ int cmd_stats(int argc, char **argv)
         command_say("stats", "which run? Give a run directory, as in `cllm stats run1`");
         return EXIT_CODE_USAGE;
     }
+    if (watch && json) {
+        command_say("stats", "--watch draws on a terminal and --json is for programs: give one of them");
+        return EXIT_CODE_USAGE;
+    }
+    if (watch && isatty(STDOUT_FILENO))
+        return stats_watch(run, all);
     struct error err = {0};
     struct buffer path = {0};
     struct stats_report report = {0};

@@ -28,5 +28,8 @@ under "resume of a finished run" train --resume "$dir/run" --threads 1
 under "generate" generate "$dir/run" --max-tokens 20 --prompt "the " --threads 2
 under "eval" eval "$dir/run" --data "$dir/text.txt" --max-tokens 64 --threads 2
 under "stats" stats "$dir/run"
+under "report" report "$dir/run" --out "$dir/run.html"
+under "compare" compare "$dir/run" "$dir/run" --out "$dir/run.html"
+under "export" export "$dir/run" --csv "$dir/run.csv" --tensorboard "$dir/events"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

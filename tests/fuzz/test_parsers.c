@@ -18,6 +18,7 @@
 #include "model/model_files.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
+#include "train/metrics_log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard)
+#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(metrics)
 
 static char directory[64];
 
@@ -308,12 +309,31 @@ static void shard(const uint8_t *data, size_t size)
     tokens_close(tokens);
 }
 
+/* A run's metrics: read whatever the bytes, with a sentence for each line that is left out. */
+static void metrics(const uint8_t *data, size_t size)
+{
+    struct metrics_log log;
+    struct error err = {0};
+    if (metrics_log_read(put("x", data, size), &log, &err) != STATUS_OK) {
+        refused(&err);
+        return;
+    }
+    for (size_t i = 0; i < log.num_steps; i++)
+        if (i && log.steps[i].step <= log.steps[i - 1].step)
+            fail("steps that do not rise");
+    for (size_t i = 0; i < log.num_events; i++)
+        touch(log.events[i].name, strlen(log.events[i].name));
+    if (log.num_damaged && !strstr(log.damage.data, directory))
+        fail("a line left out without a sentence");
+    metrics_log_release(&log);
+}
+
 #ifdef FUZZ
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)chat, (void)corpus, (void)shard;
+    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)chat, (void)corpus, (void)shard, (void)metrics;
     FUZZ(data, size);
     return 0;
 }
@@ -438,6 +458,12 @@ static void all_seeds(void)
     struct buffer text = {0}, path = {0};
     put("seed", (const uint8_t *)"", 0); /* makes the directory */
     path_join(&path, directory, "seed");
+
+    static const char log_lines[] = "{\"step\": 1, \"tokens\": 8, \"loss\": 2.5, \"lr\": 0.001, \"grad_norm\": null}\n"
+                                "{\"step\": 1, \"val_loss\": 2.25, \"elapsed_s\": 1.0}\n"
+                                "{\"step\": 1, \"event\": \"sample\", \"text\": \"a\\n\"}\n"
+                                "{\"step\": 2, \"tokens\": 16, \"loss\": 2e1, \"lr\": 0.001, \"grad_norm\": 1.5}\n";
+    seed("metrics", log_lines, sizeof log_lines - 1);
 
     const float x[7] = {1, 2, 3, 4, 5, 6, 7};
     const struct tensor_view views[] = {
