@@ -285,8 +285,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
     if (status != STATUS_OK)
         return status;
     r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training =
-        f->init ? training_create_from(&r->info.settings, f->init, err) : training_create(&r->info.settings, err);
+    r->training = f->init ? training_create_from(&r->info.settings, f->init, err)
+                          : training_create_on(&r->info.settings, r->crew.pool, err);
     if (!r->training)
         return err->status;
     status = make_system(r, err);
@@ -403,7 +403,7 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
     if (status != STATUS_OK)
         return status;
     r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training = training_create(&r->info.settings, err);
+    r->training = training_create_on(&r->info.settings, r->crew.pool, err);
     if (!r->training)
         return err->status;
     struct buffer warning = {0};
