@@ -25,10 +25,11 @@ static const struct option_usage step_usage = {
     .summary =
         "Tokens per second of whole training steps on random tokens: pack, forward, backward, norm, update. The median "
         "of "
-        "--repeat steps after one that warms up. With --peer a trainer that reads and prints what llm.c's train_gpt2 "
+        "--repeat steps after one that warms up. --phases adds where their time went. With --peer a trainer that reads and prints what llm.c's train_gpt2 "
         "does is timed beside it, in the same shapes.",
     .examples = "  cllm bench step\n"
                 "  cllm bench step --preset gpt2 --batch-size 4 --seq-len 256,1024 --threads 1,2\n"
+                "  cllm bench step --phases --seq-len 256 --threads 2\n"
                 "  cllm bench step --seq-len 64 --peer ../llm.c/train_gpt2 --repeat 5\n"
                 "  cllm bench step --preset shakespeare-char-cpu --vocab-size 65 --batch-size 12 --seq-len 64 --csv\n",
 };
@@ -38,12 +39,14 @@ struct step_bench {
     struct bench_list threads, seq_lens;
     size_t repeat;
     const char *peer;
-    bool csv;
+    bool csv, phases;
     char scratch[256];
 };
 
 struct step_figures {
     double ms, peer_ms, wait_share;
+    double barriers; /* a step */
+    struct buffer phases; /* their table, or lines of CSV; empty when not asked for */
 };
 
 static enum status write_random_tokens(const char *path, size_t n, size_t vocab, struct error *err)
@@ -64,28 +67,88 @@ static enum status write_random_tokens(const char *path, size_t n, size_t vocab,
     return status;
 }
 
-static double share_of_waiting(struct threaded_training *system)
+static double share_of_waiting(struct threaded_training *system, size_t steps, double *barriers)
 {
     uint64_t compute = 0, wait = 0;
+    *barriers = 0;
     for (int i = 0; i < threaded_training_width(system); i++) {
         struct sphere_stats stats;
         if (threaded_training_get_sphere_stats(system, i, &stats) == STATUS_OK) {
             compute += stats.compute_ns;
             wait += stats.wait_ns;
+            if (i == 0)
+                *barriers = (double)stats.barriers / (double)steps;
         }
     }
     return compute + wait ? (double)wait / (double)(compute + wait) : 0;
 }
 
-static enum status time_steps(struct training *training, struct batch_iterator *iterator, int threads, size_t repeat,
-                              struct step_figures *out, struct error *err)
+/* What the units of the dtype do on registers alone, as `cllm bench limits` has it. */
+static enum status measure_peak(int threads, enum dtype dtype, double *gflops, struct error *err)
 {
+    struct team *team = team_new(&(struct team_options){.num_spheres = threads, .backend = TEAM_PTHREAD}, err);
+    if (!team)
+        return err->status;
+    *gflops = bench_peak_gflops(team, dtype == DTYPE_BF16);
+    team_free(team);
+    return STATUS_OK;
+}
+
+/* Version to threads, the columns that both kinds of CSV begin with. */
+static void csv_head(const struct train_settings *s, int threads, struct buffer *out)
+{
+    buffer_printf(out, "%s,%s,%s,%s,%zu,%zu,%zu,%d", CLLM_VERSION, bench_isa(), dtype_name(s->dtype), s->preset,
+                  s->batch_size, s->micro_batch, s->seq_len, threads);
+}
+
+static void csv_phases(const struct train_settings *s, int threads, const struct step_profile *profile, double peak,
+                       struct buffer *out)
+{
+    struct phase_total phases[PROFILE_MAX_PHASES];
+    const int n = step_profile_phases(profile, phases);
+    const double sphere_steps = (double)profile->steps * profile->width;
+    for (int i = 0; i < n; i++) {
+        const double gflops = step_profile_gflops(profile, &phases[i]);
+        csv_head(s, threads, out);
+        buffer_printf(out, ",\"%s\",%.4f,%.4f,%.4f,%.1f,%.1f,%.4f\n", phases[i].name,
+                      1e-6 * (double)phases[i].busy_ns / sphere_steps, step_profile_share(profile, phases[i].busy_ns),
+                      1e-6 * (double)phases[i].wait_ns / sphere_steps, (double)phases[i].barriers / sphere_steps,
+                      gflops, gflops / peak);
+    }
+}
+
+static enum status add_phases(const struct step_bench *b, const struct train_settings *s, int threads,
+                              const struct step_profile *profile, struct buffer *out, struct error *err)
+{
+    double peak = 0;
+    enum status status = measure_peak(threads, s->dtype, &peak, err);
+    if (status != STATUS_OK)
+        return status;
+    if (b->csv) {
+        csv_phases(s, threads, profile, peak, out);
+    } else {
+        buffer_append_text(out, "\n");
+        step_profile_table(profile, peak, false, out);
+        buffer_append_text(out, "\n");
+    }
+    return out->failed ? error_set(err, STATUS_NOMEM, "no memory for the table of phases") : STATUS_OK;
+}
+
+static enum status time_steps(const struct step_bench *b, struct training *training, struct batch_iterator *iterator,
+                              int threads, struct step_figures *out, struct error *err)
+{
+    const size_t repeat = b->repeat;
     struct threaded_training *system = threaded_training_create_with(
         training, iterator, &(struct threaded_training_options){.num_threads = threads}, err);
     if (!system)
         return err->status;
     double ms[BENCH_MAX_REPEAT];
-    enum status status = threaded_train_step(system);
+    enum status status = b->phases ? threaded_training_profile(system, 1, 0, err) : STATUS_OK;
+    if (status != STATUS_OK) {
+        threaded_training_free(system);
+        return status;
+    }
+    status = threaded_train_step(system);
     for (size_t i = 0; status == STATUS_OK && i < repeat; i++) {
         uint64_t start = clock_now_ns();
         status = threaded_train_step(system);
@@ -95,7 +158,9 @@ static enum status time_steps(struct training *training, struct batch_iterator *
         error_set(err, status, "%s", threaded_training_error(system));
     else
         out->ms = bench_median(ms, repeat);
-    out->wait_share = share_of_waiting(system);
+    out->wait_share = share_of_waiting(system, repeat + 1, &out->barriers);
+    if (status == STATUS_OK && b->phases)
+        status = add_phases(b, training_settings(training), threads, threaded_training_profiled(system), &out->phases, err);
     threaded_training_free(system);
     return status;
 }
@@ -105,18 +170,27 @@ static void print_step(const struct step_bench *b, size_t seq_len, int threads, 
     const struct train_settings *s = &b->flags.settings;
     double tokens = (double)(s->batch_size * seq_len);
     double gflops = 1e-6 * decoder_train_flops_per_token(&s->model, seq_len) * tokens / f->ms;
-    if (b->csv) {
-        printf("%s,%s,%s,%s,%zu,%zu,%zu,%d,%.3f,%.1f,%.1f,%.4f", CLLM_VERSION, bench_isa(), dtype_name(s->dtype), s->preset, s->batch_size,
-               s->micro_batch, seq_len, threads, f->ms, 1e3 * tokens / f->ms, gflops, f->wait_share);
+    if (b->csv && b->phases) {
+        printf("%s", f->phases.data);
+    } else if (b->csv) {
+        struct buffer head = {0};
+        struct train_settings at = *s;
+        at.seq_len = seq_len;
+        csv_head(&at, threads, &head);
+        printf("%s,%.3f,%.1f,%.1f,%.4f,%.1f", head.data ? head.data : "", f->ms, 1e3 * tokens / f->ms, gflops,
+               f->wait_share, f->barriers);
+        buffer_release(&head);
         if (b->peer)
             printf(",%.3f,%.1f,%.4f", f->peer_ms, 1e3 * tokens / f->peer_ms, f->peer_ms / f->ms);
         printf("\n");
     } else {
-        printf("%5zu  %7d  %11.1f  %10.0f  %8.1f  %4.0f%%", seq_len, threads, f->ms, 1e3 * tokens / f->ms, gflops,
-               100 * f->wait_share);
+        printf("%5zu  %7d  %11.1f  %10.0f  %8.1f  %4.0f%%  %8.0f", seq_len, threads, f->ms, 1e3 * tokens / f->ms, gflops,
+               100 * f->wait_share, f->barriers);
         if (b->peer)
             printf("  %11.1f  %10.0f  %9.2f", f->peer_ms, 1e3 * tokens / f->peer_ms, f->peer_ms / f->ms);
         printf("\n");
+        if (f->phases.len)
+            printf("%s", f->phases.data);
     }
     fflush(stdout);
 }
@@ -146,7 +220,7 @@ static enum status bench_length(struct step_bench *b, size_t seq_len, struct err
     for (size_t i = 0; status == STATUS_OK && i < b->threads.n; i++) {
         struct step_figures figures = {0};
         int threads = (int)b->threads.value[i];
-        status = time_steps(training, iterator, threads, b->repeat, &figures, err);
+        status = time_steps(b, training, iterator, threads, &figures, err);
         double ms[BENCH_MAX_REPEAT];
         if (status == STATUS_OK && b->peer) {
             status = bench_peer_run(b->peer, b->scratch, threads, s.batch_size * seq_len, b->repeat, ms, err);
@@ -155,6 +229,7 @@ static enum status bench_length(struct step_bench *b, size_t seq_len, struct err
         }
         if (status == STATUS_OK)
             print_step(b, seq_len, threads, &figures);
+        buffer_release(&figures.phases);
     }
     training_free(training);
     batch_iterator_free(iterator);
@@ -187,13 +262,16 @@ static enum status bench_steps(struct step_bench *b, struct error *err)
     if (b->peer)
         status = bench_peer_prepare(b->scratch, &config, err);
     const struct train_settings *s = &b->flags.settings;
-    if (status == STATUS_OK && b->csv)
-        printf(
-            "version,isa,dtype,preset,batch_size,micro_batch,seq_len,threads,ms_per_step,tokens_per_s,gflops,wait_share%s\n",
+    if (status == STATUS_OK && b->csv && b->phases)
+        printf("version,isa,dtype,preset,batch_size,micro_batch,seq_len,threads,phase,ms_per_step,share,wait_ms,barriers,"
+               "gflops,share_of_peak\n");
+    else if (status == STATUS_OK && b->csv)
+        printf("version,isa,dtype,preset,batch_size,micro_batch,seq_len,threads,ms_per_step,tokens_per_s,gflops,wait_share,"
+               "barriers_per_step%s\n",
             b->peer ? ",peer_ms_per_step,peer_tokens_per_s,ratio" : "");
     else if (status == STATUS_OK)
         printf("%s, %" PRIu64 " parameters, batch %zu in micro-batches of %zu, %s %s, median of %zu steps\n"
-               "    T  threads  ms per step    tokens/s   GFLOP/s   wait%s\n",
+               "    T  threads  ms per step    tokens/s   GFLOP/s   wait  barriers%s\n",
                s->preset[0] ? s->preset : "model", model_config_num_parameters(&s->model), s->batch_size,
                s->micro_batch, bench_isa(), dtype_name(s->dtype), b->repeat, b->peer ? "    peer's ms    tokens/s  ours/peer" : "");
     for (size_t i = 0; status == STATUS_OK && i < b->seq_lens.n; i++)
@@ -223,6 +301,9 @@ int bench_step(int argc, char **argv)
                  "a trainer to run beside ours, such as llm.c's train_gpt2 built with the same B and T; it must print "
                  "line by "
                  "line into a pipe, as under `stdbuf -oL`"),
+        OPT_FLAG("phases", &b.phases,
+                 "where a step's time goes: for each phase its time, waiting, GFLOP/s, share of the peak that is measured "
+                 "on registers alone; with --csv in place of the steps"),
         OPT_FLAG("csv", &b.csv, "as CSV"),
         OPT_END,
     };

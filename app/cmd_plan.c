@@ -92,6 +92,7 @@ static void print_table(const struct plan *p)
     printf("parameters   %s\n", human_whole(&a, p->parameters));
     printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
            s->micro_batch, human_whole(&a, s->batch_size * s->seq_len));
+    printf("products     %s operands\n", dtype_name(s->dtype));
     printf("spheres      %d, of which %d find work in this model\n\n", p->spheres, p->width);
     printf("memory\n");
     for (size_t i = 0; i < NUM_PARTS; i++)

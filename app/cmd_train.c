@@ -247,6 +247,8 @@ static int run(struct train_run *r, const sigset_t *watched)
     training_thread_join(thread, &result);
     train_print_summary(r, &result);
     train_print_stats(r);
+    struct error profile_err = {0};
+    const bool unwritten = f->profile && train_profile_write(r, &profile_err) != STATUS_OK;
     /* What is left is for show: a signal may end it as it ends any program. */
     sigprocmask(SIG_UNBLOCK, watched, NULL);
     free_training(r);
@@ -254,6 +256,8 @@ static int run(struct train_run *r, const sigset_t *watched)
     int code = exit_code(r);
     if (result.status != STATUS_OK)
         code = command_failed("train", &result.error);
+    else if (unwritten)
+        code = command_failed("train", &profile_err);
     else if (code == EXIT_CODE_OK && f->sample_tokens > 0 && result.checkpoint.len &&
              print_sample(r, result.checkpoint.data, &err) != STATUS_OK)
         code = command_failed("train", &err);
@@ -381,6 +385,9 @@ int cmd_train(int argc, char **argv)
         OPT_SIZE("sample-tokens", &f.sample_tokens, 0, 1 << 20, "length of a sample (200); 0 = none at the end"),
         OPT_U64("log-every", &f.log_every, 0, whole, "steps between lines; 0 = about one a second where piped"),
         OPT_FLAG("spheres", &f.spheres, "the last table shows every sphere, however many there are"),
+        OPT_FLAG("profile", &f.profile,
+                 "leave where the steps' time went in RUN: profile.txt, and of three steps trace.json for a viewer of "
+                 "Chrome's traces"),
         OPT_FLAG("quiet", &f.quiet, "print nothing but errors"),
         OPT_GROUP("Machine"),
         OPT_INT("threads", &f.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),

@@ -3,6 +3,7 @@
  */
 #include "app/command.h"
 #include "app/train_run.h"
+#include "base/file.h"
 #include "base/human.h"
 #include "topology/topology.h"
 
@@ -83,4 +84,25 @@ void train_print_summary(struct train_run *r, const struct training_result *resu
     if (text.data)
         status_line_print(&r->line, text.data);
     buffer_release(&text);
+}
+
+static enum status write_text(struct train_run *r, const char *name, struct buffer *text, struct error *err)
+{
+    struct buffer path = {0};
+    enum status status = text->failed ? error_set(err, STATUS_NOMEM, "no memory for the text of %s", name) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = file_replace(path_join(&path, run_directory_path(r->run), name), text->data, text->len, err);
+    buffer_release(&path);
+    buffer_release(text);
+    return status;
+}
+
+enum status train_profile_write(struct train_run *r, struct error *err)
+{
+    const struct step_profile *profile = threaded_training_profiled(r->system);
+    struct buffer table = {0}, trace = {0};
+    step_profile_table(profile, 0, true, &table);
+    step_profile_trace(profile, &trace);
+    const enum status status = write_text(r, "profile.txt", &table, err), traced = write_text(r, "trace.json", &trace, err);
+    return status == STATUS_OK ? traced : status;
 }

@@ -23,7 +23,7 @@ struct train_flags {
     int threads;
     size_t sample_tokens;
     uint64_t log_every;
-    bool spheres, quiet;
+    bool spheres, quiet, profile;
 };
 
 /* Everything a run needs, in the order it is made. */
@@ -59,5 +59,8 @@ enum status train_setup_resume(struct train_run *r, struct error *err);
 void train_print_header(struct train_run *r);
 void train_print_stats(struct train_run *r);
 void train_print_summary(struct train_run *r, const struct training_result *result);
+
+/* For --profile: leaves profile.txt and trace.json in the run directory. */
+enum status train_profile_write(struct train_run *r, struct error *err);
 
 #endif

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TRACED_STEPS = 3 };
+
 /* Shows how far a pass over the corpus is, ten times a second. */
 static void setup_tick(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
@@ -235,7 +237,13 @@ static enum status make_system(struct train_run *r, struct error *err)
                                                       .pool = r->crew.pool,
                                                       .stop = r->interrupt.token};
     r->system = threaded_training_create_with(r->training, r->iterator, &options, err);
-    return r->system ? STATUS_OK : err->status;
+    if (!r->system)
+        return err->status;
+    if (!r->flags->profile)
+        return STATUS_OK;
+    /* The first step touches memory for the first time; it is left out where there are others. */
+    const uint64_t skip = r->info.settings.steps > training_step(r->training) + 1;
+    return threaded_training_profile(r->system, skip, TRACED_STEPS, err);
 }
 
 static enum status open_metrics(struct train_run *r, struct error *err)
@@ -277,8 +285,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
     if (status != STATUS_OK)
         return status;
     r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training =
-        f->init ? training_create_from(&r->info.settings, f->init, err) : training_create(&r->info.settings, err);
+    r->training = f->init ? training_create_from(&r->info.settings, f->init, err)
+                          : training_create_on(&r->info.settings, r->crew.pool, err);
     if (!r->training)
         return err->status;
     status = make_system(r, err);
@@ -395,7 +403,7 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
     if (status != STATUS_OK)
         return status;
     r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
-    r->training = training_create(&r->info.settings, err);
+    r->training = training_create_on(&r->info.settings, r->crew.pool, err);
     if (!r->training)
         return err->status;
     struct buffer warning = {0};

@@ -8,6 +8,10 @@
 #ifndef BASE_DETMATH_H
 #define BASE_DETMATH_H
 
+/* ln 2 in two parts; the first has 32 bits, so that its product with an exponent is exact. */
+#define DET_LN2_HI 0x1.62e42fee00000p-1
+#define DET_LN2_LO 0x1.a39ef35793c76p-33
+
 double det_log(double x);                           /* x > 0, normal or subnormal; 0 → -inf, negative → NaN */
 double det_exp(double x);                           /* underflows to 0, overflows to inf */
 double det_cospi(double x);                         /* cos(pi x), x in [-1e6, 1e6] */

@@ -43,6 +43,7 @@ struct param {
 };
 
 struct model;
+struct pool;
 
 /* Parameters zero.  STATUS_NOMEM with the size. */
 struct model *model_new(const struct model_config *config, struct error *err);
@@ -64,8 +65,9 @@ typedef void param_fn(void *ctx, const struct param *param);
 void model_config_each_param(const struct model_config *config, param_fn *fn, void *ctx);
 
 /* As transformers begins: normal(0, initializer_range), biases 0, norms 1; in GPT-2 the residual projections divided by
- * sqrt(2 L). */
-void model_init_weights(struct model *model, uint64_t seed);
+ * sqrt(2 L).  The values are a function of the seed alone; `pool` does the work, NULL is the caller alone.  STATUS_OK, or
+ * what parallel_for says of a pool that was stopped. */
+enum status model_init_weights(struct model *model, uint64_t seed, struct pool *pool);
 
 /* Reads config.json and model.safetensors of a directory; every parameter must be there in its shape, F32. */
 struct model *model_load(const char *directory, struct error *err);

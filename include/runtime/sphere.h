@@ -32,6 +32,7 @@ struct sphere_stats {
 };
 
 struct team;
+struct sphere_profile;
 
 struct sphere {
     int id;
@@ -39,6 +40,7 @@ struct sphere {
     struct team *team;
     struct arena scratch;    /* this sphere's own; pages are given on first touch */
     struct sphere_stats stats;
+    struct sphere_profile *profile; /* NULL: this run is not profiled (runtime/profile.h) */
 };
 
 /* Geometry; pure functions of the id and of N. */

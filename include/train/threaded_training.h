@@ -14,6 +14,7 @@
 #include "runtime/sphere.h"
 #include "runtime/team.h"
 #include "train/stats_report.h"
+#include "train/step_profile.h"
 #include "train/training.h"
 
 #include <stdbool.h>
@@ -67,6 +68,14 @@ int threaded_training_get_num_workers(struct threaded_training *system);
 /* A snapshot of all of them, for stats.json; release it with stats_report_release.  From the driving thread. */
 enum status threaded_training_report(const struct threaded_training *system, struct stats_report *out,
                                      struct error *err);
+
+/* Profiles the steps behind the next `skip`, and keeps the first `trace` of those for the time line.  At most once, from
+ * the driving thread, before it drives.  STATUS_NOMEM. */
+enum status threaded_training_profile(struct threaded_training *system, uint64_t skip, uint64_t trace,
+                                      struct error *err);
+/* Borrowed until the system is freed; all 0 where none was asked for.  From the driving thread. */
+const struct step_profile *threaded_training_profiled(const struct threaded_training *system);
+
 int threaded_training_width(struct threaded_training *system); /* spheres that can find work in this model */
 
 /* Control, from any thread. */

@@ -36,6 +36,10 @@ struct training;
  * STATUS_NOMEM with the figures of the plan and what would fit. */
 struct training *training_create(const struct train_settings *settings, struct error *err);
 
+/* The same, the same bits, with a pool to draw the weights on; NULL is the caller alone. */
+struct pool;
+struct training *training_create_on(const struct train_settings *settings, struct pool *pool, struct error *err);
+
 /* As training_create, but with the weights of a model directory (fine-tuning). */
 struct training *training_create_from(const struct train_settings *settings, const char *model_directory,
                                       struct error *err);

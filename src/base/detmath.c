@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-static const double LN2_HI = 0x1.62e42fee00000p-1; /* 32 bits: k * LN2_HI is exact */
-static const double LN2_LO = 0x1.a39ef35793c76p-33;
 
 /* log(x) = k ln2 + log(m), m in [sqrt(1/2), sqrt(2)), and log(m) = 2 atanh(s) with s = (m-1)/(m+1), |s| < 0.1716. */
 double det_log(double x)
@@ -35,8 +33,8 @@ double det_log(double x)
     for (int i = 11; i >= 1; i--)
         p = p * z + 1.0 / (2 * i + 1);
     p *= z;
-    double tail = 2 * s * p + k * LN2_LO;
-    return k * LN2_HI + (2 * s + tail);
+    double tail = 2 * s * p + k * DET_LN2_LO;
+    return k * DET_LN2_HI + (2 * s + tail);
 }
 
 /* exp(x) = 2^k exp(r), |r| <= ln2/2, by its Taylor series to r^14. */
@@ -49,7 +47,7 @@ double det_exp(double x)
     if (x < -745.2)
         return 0;
     double k = floor(x * 0x1.71547652b82fep+0 + 0.5);
-    double r = (x - k * LN2_HI) - k * LN2_LO, p = 1;
+    double r = (x - k * DET_LN2_HI) - k * DET_LN2_LO, p = 1;
     for (int i = 14; i >= 1; i--)
         p = p * (r / i) + 1;
     return ldexp(p, (int)k);

@@ -19,6 +19,7 @@
 #include "ops/embedding.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
+#include "runtime/profile.h"
 
 #include <string.h>
 
@@ -27,8 +28,10 @@ static void head_phase(struct sphere *me, struct decoder *d, const struct leaf *
     float *dhead = leaf->add ? leaf->head_leaf : leaf->grads + d->head_w;
     for (size_t begin = 0; begin < d->rows; begin += d->chunk) {
         const size_t rows = d->rows - begin < d->chunk ? d->rows - begin : d->chunk;
+        sphere_phase(me, "head");
         decoder_head_rows(me, d, begin, rows, leaf->targets, leaf);
         sphere_barrier(me);
+        sphere_phase(me, "head gradient");
         const struct weight_grad g = {.dtype = d->dtype,
                                       .dw = dhead,
                                       .x = d->logits,
@@ -234,15 +237,20 @@ void decoder_train_leaf(struct sphere *me, struct decoder *d, const struct leaf 
     if (d->head_w != d->wte)
         untied_phase(me, d, leaf);
 
+    sphere_phase(me, "R1");
     memset(d->g0 + own.begin * C, 0, (own.end - own.begin) * C * sizeof(float));
     norm_rows_backward(&normf, d->g0 + own.begin * C, d->g0 + own.begin * C, NULL, d->dxf + own.begin * C,
                        d->x_last + own.begin * C, own.end - own.begin, C, d->meanf + own.begin, d->rstdf + own.begin);
     for (size_t l = d->L; l-- > 0;) {
+        sphere_phase(me, "R1");
         phase_r1(me, d, leaf, l, own);
         sphere_barrier(me);
+        sphere_phase(me, "A");
         phase_a(me, d, leaf, l);
         sphere_barrier(me);
+        sphere_phase(me, "R2");
         phase_r2(me, d, leaf, l, own);
     }
+    sphere_phase(me, "embedding gradient");
     embedding_phase(me, d, leaf, own);
 }

@@ -13,6 +13,7 @@
 #include "ops/embedding.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
+#include "runtime/profile.h"
 
 #include <string.h>
 
@@ -135,6 +136,7 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
     const struct share own = own_rows(me, d->rows);
     const bool train = d->use == DECODER_TRAIN;
 
+    sphere_phase(me, "embedding, q k v");
     float *x = d->acts[0].x + own.begin * C;
     embedding_rows(x, inputs + own.begin, param_at(d, d->wte), param_at(d, d->wpe), own.end - own.begin, C, own.begin,
                    d->T);
@@ -145,15 +147,18 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
     for (size_t l = 0; l < d->L; l++) {
         struct layer_acts *a = &d->acts[train ? l : 0];
         struct row_scratch s = row_scratch_take(me, d);
+        sphere_phase(me, "embedding, q k v");
         rows_to_qkv(me, d, l, a, own, &s);
         arena_reset(&me->scratch, mark);
         sphere_barrier(me);
 
+        sphere_phase(me, "attention");
         const struct attention attention = attention_of(d, a, l, leaf);
         const struct work work = attention_forward_work(&attention);
         work_run(me, &work, 1);
         sphere_barrier(me);
 
+        sphere_phase(me, "rows to next");
         s = row_scratch_take(me, d);
         float *next = l + 1 == d->L ? d->x_last : d->acts[train ? l + 1 : 0].x;
         rows_to_next(me, d, l, a, next, own, &s, leaf);

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "model_internal.h"
+#include "runtime/parallel.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -264,14 +265,33 @@ uint64_t model_num_parameters(const struct model *model)
     return model_config_num_parameters(&model->config);
 }
 
-void model_init_weights(struct model *model, uint64_t seed)
+struct init {
+    float *x;
+    const struct param *param;
+    uint64_t key;
+};
+
+static enum status init_part(size_t begin, size_t end, void *arg)
 {
+    const struct init *init = arg;
+    const struct param *p = init->param;
+    if (p->init_std > 0)
+        rng_normals(init->x + begin, init->key, begin, end - begin, p->init_std);
+    else
+        for (size_t j = begin; j < end; j++)
+            init->x[j] = p->init_value;
+    return STATUS_OK;
+}
+
+enum status model_init_weights(struct model *model, uint64_t seed, struct pool *pool)
+{
+    const struct parallel_options options = {.min_chunk = 1024, .element_bytes = sizeof(float)};
+    enum status status = STATUS_OK;
     memset(model->data, 0, model->size * sizeof(float));
-    for (size_t i = 0; i < model->num_params; i++) {
+    for (size_t i = 0; status == STATUS_OK && i < model->num_params; i++) {
         const struct param *p = &model->params[i];
-        const uint64_t key = rng_key(seed, RNG_INIT, i, 0);
-        float *x = model->data + p->offset;
-        for (size_t j = 0; j < p->count; j++)
-            x[j] = p->init_std > 0 ? (float)(rng_normal(key, j) * p->init_std) : p->init_value;
+        struct init init = {model->data + p->offset, p, rng_key(seed, RNG_INIT, i, 0)};
+        status = parallel_for(pool, p->count, &options, init_part, &init);
     }
+    return status;
 }

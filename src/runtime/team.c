@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "runtime/machine_internal.h"
 #include "runtime/pool.h"
+#include "runtime/profile_internal.h"
 #include "runtime/thread.h"
 
 #include <fenv.h>
@@ -119,6 +120,7 @@ void team_free(struct team *team)
     for (int id = 0; team->members && id < team->num_spheres; id++)
         arena_release(&team->members[id].sphere.scratch);
     mem_unmap(team->members, team->members_bytes);
+    mem_unmap(team->profiles, team->profiles_bytes);
     barrier_release(&team->barrier);
     mutex_free(team->mu);
     mem_free(team);
@@ -164,9 +166,12 @@ enum status team_run(struct team *team, int width, void (*fn)(struct sphere *me,
 
     enum status started = team->ops->run(team);
 
+    const uint64_t end_ns = clock_now_ns();
+    if (started == STATUS_OK && team->profile_mode != PROFILE_OFF)
+        profile__run_ended(team, end_ns);
     mutex_lock(team->mu);
     team->running = false;
-    team->past_ns += clock_now_ns() - team->run_start_ns;
+    team->past_ns += end_ns - team->run_start_ns;
     mutex_unlock(team->mu);
     return started != STATUS_OK ? started : team->barrier.verdict;
 }
@@ -202,8 +207,11 @@ bool team__member(struct team *team, int id)
     fegetenv(&lent);
     fesetenv(FE_DFL_ENV);
     m->resumed_ns = clock_now_ns();
+    profile__run_begins(me, team->run_start_ns, m->resumed_ns);
     team->fn(me, team->arg);
     uint64_t now_ns = clock_now_ns();
+    if (me->profile)
+        profile__waits(me, now_ns);
     fesetenv(&lent);
 
     me->stats.compute_ns += now_ns - m->resumed_ns;
@@ -216,11 +224,16 @@ enum status sphere_barrier(struct sphere *me)
 {
     struct member *m = member_of(me);
     struct barrier *barrier = &me->team->barrier;
-    me->stats.compute_ns += clock_now_ns() - m->resumed_ns;
+    const uint64_t arrived_ns = clock_now_ns();
+    me->stats.compute_ns += arrived_ns - m->resumed_ns;
+    if (me->profile)
+        profile__waits(me, arrived_ns);
     barrier_cross(barrier, me->id, &m->crossing, m->failure);
     m->failure = BARRIER_NO_FAILURE;
     me->stats.barriers++;
     m->resumed_ns = clock_now_ns();
+    if (me->profile)
+        profile__goes_on(me, m->resumed_ns);
     show(m, m->resumed_ns);
     return barrier->verdict;
 }

@@ -9,6 +9,7 @@
 #define RUNTIME_TEAM_INTERNAL_H
 
 #include "runtime/barrier_internal.h"
+#include "runtime/profile.h"
 #include "runtime/sphere.h"
 #include "runtime/team.h"
 
@@ -53,6 +54,11 @@ struct team {
     void *arg;
     int width;
     uint64_t run_start_ns;
+
+    /* Each sphere's is written by itself in a run, by the caller of team_run between two. */
+    struct sphere_profile *profiles; /* [num_spheres], their events behind; NULL = no room was asked for */
+    size_t profiles_bytes;
+    enum profile_mode profile_mode;
 
     struct mutex *mu; /* also guards the writing of width and run_start_ns, which team_stats reads */
     bool running;     /* guarded by mu */

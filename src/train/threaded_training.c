@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "ops/adamw.h"
 #include "runtime/cancel.h"
+#include "runtime/profile.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
 #include "train/training_internal.h"
@@ -40,6 +41,7 @@ struct threaded_training {
     int width;
     uint64_t start_ns;
     struct error error; /* of the last failure */
+    struct step_profile profile;
     training_step_fn *on_step;
     void *on_step_ctx;
 
@@ -265,6 +267,7 @@ static void step_team(struct sphere *me, void *arg)
     struct gradient_fold fold = t->fold; /* each member's own, all the same */
     const size_t leaf_tokens = s->micro_batch * s->seq_len;
 
+    sphere_phase(me, "pack");
     decoder_pack(me, t->decoder);
     for (size_t i = 0; i < t->leaves; i++) {
         if (verdict(me, system) != STATUS_OK)
@@ -279,11 +282,13 @@ static void step_team(struct sphere *me, void *arg)
         };
         leaf.grads = gradient_fold_leaf(&fold, i, &leaf.add);
         decoder_train_leaf(me, t->decoder, &leaf, &t->leaf_loss[i]);
+        sphere_phase(me, "fold");
         if (accumulate_gradients(me, t, &fold, i) != STATUS_OK)
             return;
     }
     if (verdict(me, system) != STATUS_OK)
         return;
+    sphere_phase(me, "norm");
     const float *grads = gradient_fold_result(&fold);
     measure_norm(me, t, grads);
     if (sphere_barrier(me) != STATUS_OK)
@@ -292,6 +297,7 @@ static void step_team(struct sphere *me, void *arg)
         judge(me, step);
     if (sphere_barrier(me) != STATUS_OK)
         return;
+    sphere_phase(me, "optimizer");
     t->room.optimizer->step(me, t, grads, &step->optimizer);
 }
 
@@ -302,6 +308,7 @@ enum status threaded_train_step(struct threaded_training *s)
     struct training *t = s->training;
     const struct train_settings *settings = &t->settings;
     struct step step = {.system = s};
+    step_profile_begin(&s->profile);
     if (batch_iterator_position(s->iterator) != t->sample) /* a checkpoint was loaded, or a step given up */
         batch_iterator_seek(s->iterator, t->sample);
     enum status st = batch_iterator_next(s->iterator, &step.batch, &s->error);
@@ -310,6 +317,7 @@ enum status threaded_train_step(struct threaded_training *s)
     step.dropout_key = rng_key(settings->seed, RNG_DROPOUT, t->step, 0);
     step.lr = schedule_lr(&settings->schedule, t->step, settings->steps);
     st = team_run(s->team, s->width, step_team, &step);
+    step_profile_end(&s->profile, t->step + 1);
     switch (st) {
     case STATUS_OK:
         break;
@@ -501,6 +509,16 @@ bool threaded_training_stopping(const struct threaded_training *s)
 int threaded_training_get_num_workers(struct threaded_training *s)
 {
     return team_size(s->team);
+}
+
+enum status threaded_training_profile(struct threaded_training *s, uint64_t skip, uint64_t trace, struct error *err)
+{
+    return step_profile_init(&s->profile, s->team, s->width, skip, trace, err);
+}
+
+const struct step_profile *threaded_training_profiled(const struct threaded_training *s)
+{
+    return &s->profile;
 }
 
 int threaded_training_width(struct threaded_training *s)

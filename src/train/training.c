@@ -224,12 +224,21 @@ fail:
     return NULL;
 }
 
-struct training *training_create(const struct train_settings *settings, struct error *err)
+struct training *training_create_on(const struct train_settings *settings, struct pool *pool, struct error *err)
 {
     struct training *t = create(settings, err);
-    if (t)
-        model_init_weights(t->model, settings->seed);
+    enum status status = STATUS_OK;
+    if (t && (status = model_init_weights(t->model, settings->seed, pool)) != STATUS_OK) {
+        error_set(err, status, "the first weights: %s", status_text(status));
+        training_free(t);
+        return NULL;
+    }
     return t;
+}
+
+struct training *training_create(const struct train_settings *settings, struct error *err)
+{
+    return training_create_on(settings, NULL, err);
 }
 
 /* First size in which the two differ, for people; dropout may differ. */

@@ -437,7 +437,7 @@ static void model_seeds(const struct buffer *path)
         struct model *model = model_new(&c, &err);
         if (!model)
             fail(err.text);
-        model_init_weights(model, 1);
+        model_init_weights(model, 1, NULL);
         buffer_append_text(&tokenizer, i ? pieces : bytes);
         if (text_files_put(&texts, "tokenizer.json", &tokenizer, &err) != STATUS_OK ||
             model_write(model, path->data, MODEL_FORMAT_GGUF, TENSOR_F32, &texts, "x", &err) != STATUS_OK)

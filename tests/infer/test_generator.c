@@ -20,7 +20,7 @@ static struct model *make_model(uint64_t seed)
     struct error err = {0};
     struct model *model = model_new(&config, &err);
     ck_assert_msg(model != NULL, "%s", err.text);
-    model_init_weights(model, seed);
+    model_init_weights(model, seed, NULL);
     for (size_t i = 0; i < model_size(model); i++)
         model_data(model)[i] *= 8.0f; /* so that the likeliest token depends on the context */
     return model;

@@ -4,6 +4,7 @@
 #include "model/model.h"
 
 #include "formats/safetensors.h"
+#include "runtime/pool.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -103,7 +104,7 @@ START_TEST(first_values)
         struct model_config c = tiny(family);
         c.vocab_size = 500;
         struct model *m = made(&c);
-        model_init_weights(m, 3);
+        model_init_weights(m, 3, NULL);
         size_t n;
         const struct param *p = model_params(m, &n);
         for (size_t i = 0; i < n; i++) {
@@ -128,6 +129,24 @@ START_TEST(first_values)
 }
 END_TEST
 
+START_TEST(a_pool_draws_the_same_values)
+{
+    struct model_config c = tiny(MODEL_QWEN3);
+    c.vocab_size = 20011; /* more than one chunk */
+    struct model *alone = made(&c), *together = made(&c);
+    struct pool_options options = pool_options_default();
+    options.num_threads = 3;
+    struct pool *pool = pool_init(&options, &err);
+    ck_assert_msg(pool && pool_start(pool, &err) == STATUS_OK, "%s", err.text);
+    ck_assert_int_eq(model_init_weights(alone, 9, NULL), STATUS_OK);
+    ck_assert_int_eq(model_init_weights(together, 9, pool), STATUS_OK);
+    ck_assert_mem_eq(model_data(alone), model_data(together), model_size(alone) * sizeof(float));
+    pool_free(pool);
+    model_free(alone);
+    model_free(together);
+}
+END_TEST
+
 START_TEST(there_and_back)
 {
     for (enum model_family family = MODEL_GPT2; family <= MODEL_SMOLLM3; family++) {
@@ -141,7 +160,7 @@ START_TEST(there_and_back)
             c.layer_kind[1] = LAYER_NO_ROPE;
         model_config_set_end_of_text(&c, 7);
         struct model *m = made(&c);
-        model_init_weights(m, 5);
+        model_init_weights(m, 5, NULL);
         char path[300];
         snprintf(path, sizeof path, "%s", scratch_path("model"));
         file_remove_tree(path, NULL);
@@ -166,7 +185,7 @@ START_TEST(names_of_a_base_model)
     struct model_config c = tiny(MODEL_LLAMA);
     c.tied = true;
     struct model *m = made(&c);
-    model_init_weights(m, 6);
+    model_init_weights(m, 6, NULL);
     size_t n;
     const struct param *p = model_params(m, &n);
     struct tensor_view views[64];
@@ -207,6 +226,7 @@ int main(void)
     TCase *cases = tcase_create("model");
     tcase_add_test(cases, parameters);
     tcase_add_test(cases, first_values);
+    tcase_add_test(cases, a_pool_draws_the_same_values);
     tcase_add_test(cases, there_and_back);
     tcase_add_test(cases, names_of_a_base_model);
     tcase_add_test(cases, too_large);

@@ -31,6 +31,8 @@ check "eval" sh -c '"$CLLM" eval run --data text.txt --threads 1 --json | grep -
 check "eval with two threads" sh -c '"$CLLM" eval run --data text.txt --threads 2 --json | grep -v seconds | cmp - e1'
 check "eval of a shard" sh -c '"$CLLM" eval run/checkpoints/latest --data run/tokens.bin --json | grep -e "\"loss\"" -e bits >e2 && grep -e "\"loss\"" -e bits e1 | cmp - e2'
 check "plan" sh -c '"$CLLM" plan --preset gpt2 | grep -q "124,439,808"'
+check "plan says the dtype" sh -c '"$CLLM" plan --preset gpt2 --dtype f32 | grep -q "^products *f32 operands"'
+check "and for bf16 less memory" sh -c 'test "$("$CLLM" plan --dtype bf16 --json | sed -n "s/.*\"packed_bytes\": //p" | tr -d ,)" -lt "$("$CLLM" plan --dtype f32 --json | sed -n "s/.*\"packed_bytes\": //p" | tr -d ,)"'
 check "plan --json" sh -c '"$CLLM" plan --json | grep -q "\"total_bytes\""'
 check "topology" sh -c '"$CLLM" topology --threads 1741 | grep -q "4 levels"'
 check "topology --json" sh -c '"$CLLM" topology --json | grep -q "\"usable\""'
