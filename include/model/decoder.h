@@ -60,7 +60,7 @@ void decoder_eval_leaf(struct sphere *me, struct decoder *decoder, const int32_t
                        double *loss_sum);
 
 /* Generation: one sequence, keys and values kept.  Feeds tokens at positions cached … cached+n-1 (< the decoder's
- * seq_len) and writes the logits after the last one to logits [V].  DECODER_GENERATE, batch 1.  Bit for bit what a full
+ * seq_len, where 0 stands for n_positions) and writes the logits after the last one to logits [V].  DECODER_GENERATE, batch 1.  Bit for bit what a full
  * forward gives. */
 void decoder_extend(struct sphere *me, struct decoder *decoder, const int32_t *tokens, size_t n, float *logits);
 void decoder_forget(struct decoder *decoder); /* empties the cache */

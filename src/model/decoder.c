@@ -150,7 +150,7 @@ static struct decoder shape_of(const struct model_config *c, enum decoder_use us
     struct decoder d = {.use = use,
                         .dtype = dtype,
                         .B = use == DECODER_GENERATE ? 1 : batch,
-                        .T = seq_len,
+                        .T = use == DECODER_GENERATE && seq_len == 0 ? c->n_positions : seq_len,
                         .C = c->n_embd,
                         .F = c->n_inner,
                         .H = c->n_head,
@@ -341,7 +341,7 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtyp
                             struct error *err)
 {
     const struct model_config *c = &model->config;
-    if (batch < 1 || seq_len < 1 || seq_len > c->n_positions) {
+    if (batch < 1 || (seq_len < 1 && use != DECODER_GENERATE) || seq_len > c->n_positions) {
         error_set(err, STATUS_CONFIG, "a leaf of %zu sequences of %zu tokens; the model takes 1 to %zu tokens", batch,
                   seq_len, c->n_positions);
         return NULL;
