@@ -71,7 +71,7 @@ START_TEST(table_and_trace)
     for (int i = 0; i < NUM_PHASES; i++)
         ck_assert_ptr_nonnull(strstr(text.data, PHASES[i]));
     ck_assert_ptr_nonnull(strstr(text.data, "\nwaiting "));
-    ck_assert_ptr_nonnull(strstr(text.data, "\n     1  adamw"));
+    ck_assert_ptr_nonnull(strstr(text.data, "\n     1  optimizer"));
     ck_assert_ptr_nonnull(strstr(text.data, "of peak"));
     buffer_clear(&text);
     step_profile_trace(p, &text);
