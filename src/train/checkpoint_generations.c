@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ * What lies in RUN/checkpoints: which generations there are, which one `latest` names, which of them go.
+ */
+#include "base/file.h"
+#include "base/memory.h"
+#include "train/checkpoint_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "step-00000100" gives 100. */
+static bool parse_name(const char *name, uint64_t *step)
+{
+    if (strncmp(name, "step-", 5) != 0)
+        return false;
+    size_t digits = strspn(name + 5, "0123456789");
+    if (digits < 8 || digits > 18 || name[5 + digits] != 0)
+        return false;
+    *step = strtoull(name + 5, NULL, 10);
+    return true;
+}
+
+/* "step-00000100.tmp-1234" or "latest.tmp-1234" gives 1234. */
+static bool parse_temporary(const char *name, long *pid)
+{
+    const char *tmp = strstr(name, ".tmp-");
+    if (!tmp || (strncmp(name, "step-", 5) != 0 && strncmp(name, "latest", 6) != 0))
+        return false;
+    char *end;
+    *pid = strtol(tmp + 5, &end, 10);
+    return *pid > 0 && *end == 0 && end != tmp + 5;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Steps of the checkpoints there are, newest first; free *steps with mem_free. */
+enum status checkpoint__list(const char *checkpoints, uint64_t **steps, size_t *n, struct error *err)
+{
+    *steps = NULL;
+    *n = 0;
+    DIR *dir = opendir(checkpoints);
+    if (!dir)
+        return error_set(err, STATUS_IO, "cannot open directory %s: %s", checkpoints, strerror(errno));
+    struct buffer found = {0};
+    const struct dirent *entry;
+    uint64_t step;
+    while ((entry = readdir(dir)))
+        if (parse_name(entry->d_name, &step))
+            buffer_append(&found, &step, sizeof step);
+    closedir(dir);
+    if (found.len && !found.failed) {
+        *steps = mem_alloc(found.len);
+        if (*steps) {
+            memcpy(*steps, found.data, found.len);
+            *n = found.len / sizeof step;
+            qsort(*steps, *n, sizeof step, newest_first);
+        }
+    }
+    enum status st = found.failed || (found.len && !*steps)
+                         ? error_set(err, STATUS_NOMEM, "out of memory for the list of %s", checkpoints)
+                         : STATUS_OK;
+    buffer_release(&found);
+    return st;
+}
+
+void checkpoint__path(struct buffer *out, const char *checkpoints, uint64_t step)
+{
+    buffer_clear(out);
+    buffer_printf(out, "%s/step-%08" PRIu64, checkpoints, step);
+}
+
+/* Temporaries of processes that are gone, and of our own earlier failures. */
+void checkpoint__remove_stale(const char *checkpoints)
+{
+    DIR *dir = opendir(checkpoints);
+    if (!dir)
+        return;
+    struct buffer path = {0};
+    const struct dirent *entry;
+    long pid;
+    while ((entry = readdir(dir)))
+        if (parse_temporary(entry->d_name, &pid) && (pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH))) {
+            path_join(&path, checkpoints, entry->d_name);
+            file_remove_tree(checkpoint__text(&path), NULL); /* what stays is tried again by the next save */
+        }
+    closedir(dir);
+    buffer_release(&path);
+}
+
+enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err)
+{
+    struct buffer tmp = {0}, latest = {0};
+    char target[40];
+    snprintf(target, sizeof target, "step-%08" PRIu64, step);
+    buffer_printf(&tmp, "%s/latest.tmp-%ld", checkpoints, (long)getpid());
+    path_join(&latest, checkpoints, "latest");
+    enum status st;
+    unlink(checkpoint__text(&tmp));
+    if (symlink(target, checkpoint__text(&tmp)) != 0)
+        st = error_set(err, STATUS_IO, "cannot make the link %s: %s", checkpoint__text(&tmp), strerror(errno));
+    else if ((st = file_rename(checkpoint__text(&tmp), checkpoint__text(&latest), err)) != STATUS_OK)
+        unlink(checkpoint__text(&tmp));
+    buffer_release(&tmp);
+    buffer_release(&latest);
+    return st;
+}
+
+/* Of those up to `step`, all but the newest `keep` go.  Later ones are damaged ones that a resume passed over; they
+ * say something about the disk and are replaced when the run gets there. */
+enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, struct error *err)
+{
+    uint64_t *steps, kept = 0;
+    size_t n;
+    enum status st = checkpoint__list(checkpoints, &steps, &n, err);
+    struct buffer from = {0}, to = {0};
+    for (size_t i = 0; i < n && st == STATUS_OK; i++) {
+        if (steps[i] > step || kept++ < keep)
+            continue;
+        checkpoint__path(&from, checkpoints, steps[i]);
+        buffer_clear(&to);
+        buffer_printf(&to, "%s.tmp-%ld", checkpoint__text(&from), (long)getpid());
+        st = file_rename(checkpoint__text(&from), checkpoint__text(&to), err);
+        if (st == STATUS_OK)
+            st = file_remove_tree(checkpoint__text(&to), err);
+    }
+    buffer_release(&from);
+    buffer_release(&to);
+    mem_free(steps);
+    return st;
+}
