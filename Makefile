@@ -2,7 +2,7 @@
 # CLLM.  `make help` lists the targets.  Objects go to build/<CONFIG>/, the command to ./cllm.
 #
 # Variables: CC, CONFIG (the folder below build/), OPT, OPENMP, SANITIZE, PREFIX, DESTDIR, and the usual CPPFLAGS, CFLAGS,
-# LDFLAGS, LDLIBS, which come after ours; DEVELOPER=1 makes warnings errors, V=1 shows whole command lines.  A change of
+# LDFLAGS, LDLIBS, which come after ours; JOBS (test programs at a time); DEVELOPER=1 makes warnings errors, V=1 shows whole command lines.  A change of
 # compiler or flags rebuilds.
 
 CONFIG ?= release
@@ -65,7 +65,9 @@ ifndef V
 SAY = @printf '  %-5s %s\n'
 Q   = @
 endif
-RUN_TESTS = sh scripts/run_tests
+# So many test programs at a time: most use two threads for a part of their time.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 4 ? n : 4)))
+RUN_TESTS = JOBS=$(JOBS) sh scripts/run_tests
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -141,9 +143,12 @@ test: ## Set up, build and run the whole suite (scripts/test)
 demo: ## Set up, build, train on real text for a minute and show what came of it (scripts/demo)
 	@scripts/demo
 
-# What `check` runs: unit tests, a binary each; the command line, the program in docs/, the generator, layers, headers.
-UNITS := $(TEST_BIN)
-WHOLE := "tests/cli/run.sh $(B)/cllm" "tests/docs/run.sh $(CONFIG)" "tests/corpus/run.sh $(CORPUS)" \
+# What `check` runs: unit tests, a binary each, the longest first; the command line, a case each; the program in docs/, the
+# generator, layers, headers.
+LONGEST := $(B)/tests/train/test_one_hash
+UNITS := $(LONGEST) $(filter-out $(LONGEST),$(TEST_BIN))
+CASES := $(wildcard tests/cli/cases/*.sh)
+WHOLE := $(foreach c,$(CASES),"tests/cli/run.sh $(B)/cllm $(basename $(notdir $(c)))") "tests/docs/run.sh $(CONFIG)" "tests/corpus/run.sh $(CORPUS)" \
          "python3 scripts/check_layers.py" "$(MAKE) --no-print-directory -s CONFIG=$(CONFIG) hdr-check"
 
 check: $(TEST_BIN) $(CORPUS) $(B)/cllm ## Build and run every test; the last line is "N passed, N failed"
