@@ -98,7 +98,8 @@ static void eval_window(struct sphere *me, void *arg)
     struct eval *e = arg;
     if (!e->packed)
         decoder_pack(me, e->decoder);
-    decoder_eval_leaf(me, e->decoder, e->tokens, e->tokens + 1, &e->window_loss);
+    const struct leaf leaf = {.inputs = e->tokens, .targets = e->tokens + 1};
+    decoder_eval_leaf(me, e->decoder, &leaf, &e->window_loss);
 }
 
 /* Predicts tokens[1 … n] from those before them. */

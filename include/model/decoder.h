@@ -45,9 +45,13 @@ void decoder_pack(struct sphere *me, struct decoder *decoder);
 /* One leaf of training.  Adds nothing to statistics but FLOPs, tokens and sequences. */
 struct leaf {
     const int32_t *inputs, *targets; /* [B,T] */
+    /* [B,T]: where in its sequence a token's document begins (ops/attention.h): positions count from there, and nothing
+     * before is seen.  NULL: each sequence is one document. */
+    const int32_t *first;
+    const bool *supervised;  /* [B,T]: whether the target counts; NULL: all do */
     uint64_t first_sequence; /* index in the step's batch of the leaf's first sequence: part of the dropout key */
     uint64_t dropout_key;    /* rng_key(seed, RNG_DROPOUT, step, 0) */
-    float loss_scale;        /* each token's loss is multiplied by this in the gradient: 1 / tokens of the step */
+    float loss_scale;        /* each token's loss is multiplied by this in the gradient: 1 / supervised tokens of the step */
     float *grads;            /* [model_size] */
     bool add;                /* false: writes grads; true: adds the leaf's whole gradient to it */
     float *head_leaf;        /* [V*C], wanted when add is true: the leaf's own gradient of the tied embedding */
@@ -55,9 +59,8 @@ struct leaf {
 /* *loss_sum (the root's pointer is written, after a barrier) = sum of the tokens' losses, nats, in index order. */
 void decoder_train_leaf(struct sphere *me, struct decoder *decoder, const struct leaf *leaf, double *loss_sum);
 
-/* Forward and loss only, no dropout. */
-void decoder_eval_leaf(struct sphere *me, struct decoder *decoder, const int32_t *inputs, const int32_t *targets,
-                       double *loss_sum);
+/* Forward and loss only, no dropout; of the leaf inputs, targets, first and supervised. */
+void decoder_eval_leaf(struct sphere *me, struct decoder *decoder, const struct leaf *leaf, double *loss_sum);
 
 /* Generation: one sequence, keys and values kept.  Feeds tokens at positions cached … cached+n-1 (< the decoder's
  * seq_len, where 0 stands for n_positions) and writes the logits after the last one to logits [V].  DECODER_GENERATE, batch 1.  Bit for bit what a full

@@ -9,6 +9,10 @@
  * A block of QUERIES rows of S is made at a time, so memory grows with T and not with T^2; the row maximum and the
  * inverse of its sum are kept, and the backward makes P again from them (as in Dao et al., "FlashAttention", 2022,
  * but with whole rows: no rescaling, and the same bits for any tile).  Units are independent; members own whole units.
+ *
+ * Where several documents lie in one sequence, first[b,t] is where that of token t begins: first[b,t] <= t, and it does
+ * not fall from one t to the next.  Keys that no query of a block sees are not met.  A document's outputs and gradients
+ * are the numbers it would have alone at the beginning of a sequence, and no other document reaches them.
  */
 #ifndef OPS_ATTENTION_H
 #define OPS_ATTENTION_H
@@ -31,6 +35,7 @@ struct dropout dropout_make(uint64_t step_key, uint64_t layer, uint64_t site, do
 struct attention {
     size_t batch, seq_len, heads, kv_heads, head_dim;
     size_t window;           /* 0: none */
+    const int32_t *first;    /* [B,T]: first key of its sequence that a query may see; NULL: 0 */
     const float *qkv;        /* [B*T, E] */
     float *out;              /* [B*T, H*d] */
     float *max, *inverse_sum; /* [B,H,T], written by forward, read by backward */

@@ -11,6 +11,7 @@
 #include "runtime/sphere.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* frequency [half]: theta^(-i/half). */
 void rope_frequencies(double *frequency, size_t half, double theta);
@@ -29,7 +30,8 @@ void rope_angles(float *cos, float *sin, const double *frequency, size_t half, s
 /* One layer's heads.  Rows of qkv are [q | k | v]: H, Hkv and Hkv heads of D floats. */
 struct heads {
     size_t heads, kv_heads, head_dim;
-    size_t period;                     /* row r of the leaf is at position r mod period */
+    size_t period;                     /* row r of the leaf is at position r mod period, */
+    const int32_t *first;              /* [rows]: less first[r], where positions begin anew; NULL: 0 */
     const float *cos, *sin;            /* [period, D/2]; NULL: no rotation */
     const float *q_weight, *k_weight;  /* [D], norms of queries and keys; NULL: none */
     float eps;

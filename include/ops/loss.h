@@ -13,9 +13,10 @@
 #include <stdint.h>
 
 /* One member on its own rows.  logits [rows,V] (stride in floats) are overwritten by the gradient when `gradient`,
- * else by something of no use.  loss [rows] in nats. */
+ * else by something of no use.  loss [rows] in nats.  Where supervised [rows] is given and false, the row has no target:
+ * its loss and its gradient are 0. */
 void cross_entropy_rows(struct sphere *me, float *logits, size_t stride, size_t vocab_size, const int32_t *targets,
-                        size_t rows, bool gradient, float scale, double *loss);
+                        const bool *supervised, size_t rows, bool gradient, float scale, double *loss);
 
 /* Sum of x [n], in fixed blocks and index order. */
 double sum_in_order(const double *x, size_t n);

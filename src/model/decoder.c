@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "decoder_internal.h"
+#include "ops/embedding.h"
 
 #include <string.h>
 
@@ -190,7 +191,10 @@ static size_t scratch_of(const struct decoder *d)
         arena_piece_bytes(ROW_BLOCK * d->C * sizeof(float)) + arena_piece_bytes(ROW_BLOCK * d->U * sizeof(float));
     size_t most = block + matmul_scratch_bytes(d->dtype), attention = attention_scratch_of(d);
     size_t grad = weight_grad_scratch_bytes(d->dtype, d->rows);
+    const size_t positions = embedding_grad_scratch_bytes(d->T);
     most = attention > most ? attention : most;
+    if (d->use == DECODER_TRAIN && positions > most)
+        most = positions;
     return d->use == DECODER_TRAIN && grad > most ? grad : most;
 }
 

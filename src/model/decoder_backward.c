@@ -29,7 +29,7 @@ static void head_phase(struct sphere *me, struct decoder *d, const struct leaf *
     for (size_t begin = 0; begin < d->rows; begin += d->chunk) {
         const size_t rows = d->rows - begin < d->chunk ? d->rows - begin : d->chunk;
         sphere_phase(me, "head");
-        decoder_head_rows(me, d, begin, rows, leaf->targets, leaf);
+        decoder_head_rows(me, d, begin, rows, leaf);
         sphere_barrier(me);
         sphere_phase(me, "head gradient");
         const struct weight_grad g = {.dtype = d->dtype,
@@ -149,7 +149,7 @@ static void phase_a(struct sphere *me, struct decoder *d, const struct leaf *lea
     const struct layer_params *at = &d->params[l];
     const struct layer_acts *a = &d->acts[l];
     const size_t C = d->C, F = d->F, U = d->U;
-    const struct heads heads = heads_of(d, a, l);
+    const struct heads heads = heads_of(d, a, l, leaf->first);
     struct attention attention = attention_of(d, a, l, leaf);
     attention.dout = d->datt;
     attention.dqkv = d->dqkv;
@@ -209,6 +209,7 @@ static void embedding_phase(struct sphere *me, struct decoder *d, const struct l
                                              .dwpe = d->wpe == NONE ? NULL : leaf->grads + d->wpe,
                                              .dx = d->g0,
                                              .tokens = leaf->inputs,
+                                             .first = leaf->first,
                                              .batch = d->B,
                                              .seq_len = d->T,
                                              .cols = d->C,
@@ -230,7 +231,7 @@ void decoder_train_leaf(struct sphere *me, struct decoder *d, const struct leaf 
     const struct norm normf = norm_at(d, d->normf);
     const size_t C = d->C;
     const struct share own = own_rows(me, d->rows);
-    decoder_forward(me, d, leaf->inputs, leaf);
+    decoder_forward(me, d, leaf);
     head_phase(me, d, leaf);
     if (me->id == 0)
         *loss_sum = sum_in_order(d->losses, d->rows);

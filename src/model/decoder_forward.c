@@ -32,22 +32,23 @@ static struct row_scratch row_scratch_take(struct sphere *me, const struct decod
 struct attention attention_of(const struct decoder *d, const struct layer_acts *a, size_t l, const struct leaf *leaf)
 {
     const struct model_config *c = &d->model->config;
-    const double p = leaf ? (double)c->attn_pdrop : 0;
+    const double p = leaf_trains(leaf) ? (double)c->attn_pdrop : 0;
     return (struct attention){.batch = d->B,
                               .seq_len = d->T,
                               .heads = d->H,
                               .kv_heads = d->kv_heads,
                               .head_dim = d->D,
                               .window = c->layer_kind[l] & LAYER_WINDOW ? c->window : 0,
+                              .first = leaf->first,
                               .qkv = a->qkv,
                               .out = a->att,
                               .max = a->att_max,
                               .inverse_sum = a->att_inv,
-                              .dropout = dropout_make(leaf ? leaf->dropout_key : 0, l, SITE_ATTENTION, p),
-                              .first_sequence = leaf ? leaf->first_sequence : 0};
+                              .dropout = dropout_make(leaf->dropout_key, l, SITE_ATTENTION, p),
+                              .first_sequence = leaf->first_sequence};
 }
 
-struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_t l)
+struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_t l, const int32_t *first)
 {
     const struct layer_params *at = &d->params[l];
     const struct model_config *c = &d->model->config;
@@ -56,6 +57,7 @@ struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_
                           .kv_heads = d->kv_heads,
                           .head_dim = d->D,
                           .period = d->use == DECODER_GENERATE ? ROW_BLOCK : d->T,
+                          .first = first,
                           .cos = rotates ? d->cos : NULL,
                           .sin = rotates ? d->sin : NULL,
                           .q_weight = param_at(d, at->q_norm),
@@ -70,7 +72,7 @@ struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_
 
 static struct dropout residual_dropout(const struct decoder *d, const struct leaf *leaf, size_t layer, uint64_t site)
 {
-    return dropout_make(leaf ? leaf->dropout_key : 0, layer, site, leaf ? (double)d->model->config.resid_pdrop : 0);
+    return dropout_make(leaf->dropout_key, layer, site, leaf_trains(leaf) ? (double)d->model->config.resid_pdrop : 0);
 }
 
 /* y = base + dropout(x · b + bias) on a block of rows; y is written in full before base is needed elsewhere. */
@@ -88,11 +90,11 @@ static void residual_product(struct sphere *me, float *y, const float *x, size_t
 }
 
 static void rows_to_qkv(struct sphere *me, struct decoder *d, size_t l, struct layer_acts *a, struct share own,
-                        struct row_scratch *s)
+                        struct row_scratch *s, const struct leaf *leaf)
 {
     const struct norm norm = norm_at(d, d->params[l].norm1);
     const struct fused *qkv = &d->packed[l].qkv;
-    const struct heads heads = heads_of(d, a, l);
+    const struct heads heads = heads_of(d, a, l, leaf->first);
     const struct share all = {0, d->H + d->kv_heads};
     const size_t C = d->C, E = d->E;
     for (size_t r = own.begin; r < own.end; r += ROW_BLOCK) {
@@ -111,7 +113,7 @@ static void rows_to_next(struct sphere *me, struct decoder *d, size_t l, struct 
     const size_t C = d->C, F = d->F, U = d->U;
     const struct dropout drop_proj = residual_dropout(d, leaf, l, SITE_PROJECTION);
     const struct dropout drop_mlp = residual_dropout(d, leaf, l, SITE_MLP);
-    const uint64_t mask0 = leaf ? leaf->first_sequence * d->T : 0;
+    const uint64_t mask0 = leaf->first_sequence * d->T;
     const struct share all = {0, F};
     for (size_t r = own.begin; r < own.end; r += ROW_BLOCK) {
         const size_t n = own.end - r < ROW_BLOCK ? own.end - r : ROW_BLOCK;
@@ -128,7 +130,7 @@ static void rows_to_next(struct sphere *me, struct decoder *d, size_t l, struct 
     }
 }
 
-void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs, const struct leaf *leaf)
+void decoder_forward(struct sphere *me, struct decoder *d, const struct leaf *leaf)
 {
     const struct model_config *c = &d->model->config;
     const struct norm normf = norm_at(d, d->normf);
@@ -138,9 +140,9 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
 
     sphere_phase(me, "embedding, q k v");
     float *x = d->acts[0].x + own.begin * C;
-    embedding_rows(x, inputs + own.begin, param_at(d, d->wte), param_at(d, d->wpe), own.end - own.begin, C, own.begin,
-                   d->T);
-    if (leaf) {
+    embedding_rows(x, leaf->inputs + own.begin, param_at(d, d->wte), param_at(d, d->wpe), own.end - own.begin, C,
+                   own.begin, d->T, leaf->first ? leaf->first + own.begin : NULL);
+    if (leaf_trains(leaf)) {
         const struct dropout drop = dropout_make(leaf->dropout_key, d->L, SITE_EMBEDDING, (double)c->embd_pdrop);
         dropout_rows(&drop, x, own.end - own.begin, C, leaf->first_sequence * d->T + own.begin);
     }
@@ -148,7 +150,7 @@ void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs
         struct layer_acts *a = &d->acts[train ? l : 0];
         struct row_scratch s = row_scratch_take(me, d);
         sphere_phase(me, "embedding, q k v");
-        rows_to_qkv(me, d, l, a, own, &s);
+        rows_to_qkv(me, d, l, a, own, &s, leaf);
         arena_reset(&me->scratch, mark);
         sphere_barrier(me);
 
@@ -174,8 +176,7 @@ size_t decoder_chunks(const struct decoder *d)
     return (d->rows + d->chunk - 1) / d->chunk;
 }
 
-void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_t rows, const int32_t *targets,
-                       const struct leaf *grad)
+void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_t rows, const struct leaf *leaf)
 {
     const struct share own = own_rows(me, rows);
     const size_t C = d->C, n = own.end - own.begin, row = begin + own.begin;
@@ -183,9 +184,10 @@ void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_
     if (n == 0)
         return;
     matmul_rows(me, logits, d->logits_stride, d->xf + row * C, C, n, &d->head, NULL, NULL, 0);
-    cross_entropy_rows(me, logits, d->logits_stride, d->V, targets + row, n, grad != NULL, grad ? grad->loss_scale : 0,
+    cross_entropy_rows(me, logits, d->logits_stride, d->V, leaf->targets + row,
+                       leaf->supervised ? leaf->supervised + row : NULL, n, leaf_trains(leaf), leaf->loss_scale,
                        d->losses + row);
-    if (grad) {
+    if (leaf_trains(leaf)) {
         matmul_rows(me, d->dxf + row * C, C, logits, d->logits_stride, n, &d->head_t, NULL, NULL, 0);
         me->stats.tokens += n;
         for (size_t r = row; r < row + n; r++)
@@ -193,12 +195,12 @@ void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_
     }
 }
 
-void decoder_eval_leaf(struct sphere *me, struct decoder *d, const int32_t *inputs, const int32_t *targets,
-                       double *loss_sum)
+void decoder_eval_leaf(struct sphere *me, struct decoder *d, const struct leaf *given, double *loss_sum)
 {
-    decoder_forward(me, d, inputs, NULL);
+    const struct leaf leaf = {given->inputs, given->targets, .first = given->first, .supervised = given->supervised};
+    decoder_forward(me, d, &leaf);
     for (size_t begin = 0; begin < d->rows; begin += d->chunk)
-        decoder_head_rows(me, d, begin, d->rows - begin < d->chunk ? d->rows - begin : d->chunk, targets, NULL);
+        decoder_head_rows(me, d, begin, d->rows - begin < d->chunk ? d->rows - begin : d->chunk, &leaf);
     sphere_barrier(me);
     if (me->id == 0)
         *loss_sum = sum_in_order(d->losses, d->rows);

@@ -28,7 +28,7 @@ static void attend(struct sphere *me, struct decoder *d, size_t l, size_t n, siz
 {
     struct layer_acts *a = &d->acts[0];
     const struct share queries = sphere_share(me, d->H), keys = sphere_share(me, d->kv_heads);
-    const struct heads heads = heads_of(d, a, l);
+    const struct heads heads = heads_of(d, a, l, NULL);
     const struct attention_cache cache = cache_of(d, l);
     const size_t E = d->E, kv = d->kv_heads * d->D;
     heads_forward(&heads, a->qkv, 0, n, queries);
@@ -63,7 +63,7 @@ static void extend_block(struct sphere *me, struct decoder *d, const int32_t *to
     const size_t C = d->C, mark = arena_mark(&me->scratch);
     struct layer_acts *a = &d->acts[0];
     if (me->id == 0) {
-        embedding_rows(a->x, tokens, param_at(d, d->wte), param_at(d, d->wpe), n, C, pos, d->T);
+        embedding_rows(a->x, tokens, param_at(d, d->wte), param_at(d, d->wpe), n, C, pos, d->T, NULL);
         if (d->frequency)
             rope_angles(d->cos, d->sin, d->frequency, d->D / 2, pos, n);
     }

@@ -128,18 +128,23 @@ static inline struct norm norm_at(const struct decoder *d, struct norm_params at
     return (struct norm){param_at(d, at.weight), param_at(d, at.bias), d->model->config.norm_epsilon};
 }
 
-/* One layer's attention on this decoder's buffers; leaf: whose dropout applies, or NULL. */
+/* Whether a leaf is one of training, with dropout. */
+static inline bool leaf_trains(const struct leaf *leaf)
+{
+    return leaf->grads != NULL;
+}
+
+/* One layer's attention on this decoder's buffers and a leaf. */
 struct attention attention_of(const struct decoder *d, const struct layer_acts *a, size_t l, const struct leaf *leaf);
 
-/* What its queries and keys go through first. */
-struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_t l);
+/* What its queries and keys go through first.  first: of the leaf; NULL in generation. */
+struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_t l, const int32_t *first);
 
-/* Forward of a whole leaf to xf, behind a barrier.  dropout: NULL or the leaf whose masks apply. */
-void decoder_forward(struct sphere *me, struct decoder *d, const int32_t *inputs, const struct leaf *dropout);
+/* Forward of a whole leaf to xf, behind a barrier. */
+void decoder_forward(struct sphere *me, struct decoder *d, const struct leaf *leaf);
 
-/* Logits and loss of the rows of one chunk that this member owns; with grad also dlogits in place and dxf. */
-void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_t rows, const int32_t *targets,
-                       const struct leaf *grad);
+/* Logits and loss of the rows of one chunk that this member owns; in training also dlogits in place and dxf. */
+void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_t rows, const struct leaf *leaf);
 size_t decoder_chunks(const struct decoder *d);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * Operands are copied once per head of keys into panels: K^T and V (forward), K^T, V^T and K (backward), each T*d
  * floats, so that everything a unit touches repeatedly stays in L2.  Blocks of QUERIES rows see only the keys from the
- * first row's window up to their last row; inside a block, entries outside a row's own view are zeros, which add nothing to a
+ * first row's window and document up to their last row; inside a block, entries outside a row's own view are zeros, which add nothing to a
  * chain.  dK and dV of a shared head are chains over its query heads in order, and in each over the queries in order.
  */
 #include "ops/attention.h"
@@ -68,15 +68,23 @@ struct view {
     size_t first, low, end;
 };
 
-/* First key that a query sees. */
-static size_t first_key(size_t query, size_t window)
+/* First key that a query sees in its window. */
+static size_t window_begin(size_t query, size_t window)
 {
     return window && query + 1 > window ? query + 1 - window : 0;
 }
 
-static struct view view_of(size_t q0, size_t m, size_t window, size_t nr)
+/* And in its document; first: of its sequence, or NULL. */
+static size_t first_key(const int32_t *first, size_t query, size_t window)
 {
-    const size_t low = first_key(q0, window);
+    const size_t begin = window_begin(query, window), document = first ? (size_t)first[query] : 0;
+    return document > begin ? document : begin;
+}
+
+/* Neither windows nor documents begin earlier for a later query, so the block's first one sees farthest back. */
+static struct view view_of(const int32_t *first, size_t q0, size_t m, size_t window, size_t nr)
+{
+    const size_t low = first_key(first, q0, window);
     return (struct view){.first = low / nr * nr, .low = low, .end = q0 + m};
 }
 
@@ -114,6 +122,7 @@ static struct shape shape_of(const struct attention *a)
 
 struct head {
     const float *q, *k, *v; /* first row, stride E */
+    const int32_t *first;   /* of the sequence, or NULL */
     size_t row0;            /* of the sequence in [B*T] */
     size_t stats;           /* first element in max and inverse_sum */
     uint64_t mask_row;      /* dropout row of query 0 */
@@ -129,6 +138,7 @@ static struct head head_of(const struct attention *a, size_t b, size_t h)
     return (struct head){.q = row + h * s.d,
                          .k = row + (a->heads + kv) * s.d,
                          .v = row + (a->heads + a->kv_heads + kv) * s.d,
+                         .first = a->first ? a->first + b * s.T : NULL,
                          .row0 = b * s.T,
                          .stats = (b * a->heads + h) * s.T,
                          .mask_row = ((a->first_sequence + b) * a->heads + h) * s.T,
@@ -162,10 +172,10 @@ static void forward_run(struct sphere *me, const void *ctx, size_t begin, size_t
         }
         for (size_t q0 = 0; q0 < T; q0 += QUERIES) {
             const size_t m = T - q0 < QUERIES ? T - q0 : QUERIES;
-            const struct view v = view_of(q0, m, a->window, kn->nr);
+            const struct view v = view_of(h.first, q0, m, a->window, kn->nr);
             product(kn, p, P, h.q + q0 * s.E, s.E, 1, keys + v.first * d, d, m, v.end - v.first, d, false);
             for (size_t i = 0; i < m; i++) {
-                const size_t q = q0 + i, from = first_key(q, a->window);
+                const size_t q = q0 + i, from = first_key(h.first, q, a->window);
                 float *row = p + i * P + (from - v.first);
                 kn->softmax_f32(row, q + 1 - from, v.end - from, scale, &a->max[h.stats + q],
                                 &a->inverse_sum[h.stats + q]);
@@ -196,7 +206,7 @@ static void backward_head(struct sphere *me, const struct attention *a, const st
     float *dq = a->dqkv + (h->q - a->qkv), *dk = a->dqkv + (h->k - a->qkv), *dv = a->dqkv + (h->v - a->qkv);
     for (size_t q0 = 0; q0 < T; q0 += QUERIES) {
         const size_t m = T - q0 < QUERIES ? T - q0 : QUERIES;
-        const struct view v = view_of(q0, m, a->window, kn->nr);
+        const struct view v = view_of(h->first, q0, m, a->window, kn->nr);
         const size_t n = v.end - v.first, skip = v.low - v.first, old = q0 - v.low; /* keys met before */
         const float *dout = a->dout + (h->row0 + q0) * s.A + h->column;
         const float *out = a->out + (h->row0 + q0) * s.A + h->column, *q = h->q + q0 * E;
@@ -205,7 +215,7 @@ static void backward_head(struct sphere *me, const struct attention *a, const st
         product(kn, x->p, P, q, E, 1, x->keys_t + v.first * d, d, m, n, d, false);
         product(kn, x->ds, P, dout, s.A, 1, x->values_t + v.first * d, d, m, n, d, false);
         for (size_t i = 0; i < m; i++) {
-            const size_t row = q0 + i, from = first_key(row, a->window), valid = row + 1 - from;
+            const size_t row = q0 + i, from = first_key(h->first, row, a->window), valid = row + 1 - from;
             const size_t at = i * P + (from - v.first), outside = (from - v.low) * sizeof(float);
             float *pi = x->p + at, *di = x->ds + at;
             kn->softmax_again_f32(pi, valid, v.end - from, scale, a->max[h->stats + row],
@@ -345,11 +355,11 @@ void attention_cached(struct sphere *me, const struct attention_cache *c, float 
         const float *values = keys + panels_bytes(d, max_len) / sizeof(float);
         for (size_t q0 = 0; q0 < n; q0 += QUERIES) {
             const size_t m = n - q0 < QUERIES ? n - q0 : QUERIES;
-            const struct view v = view_of(pos + q0, m, c->window, kn->nr);
+            const struct view v = view_of(NULL, pos + q0, m, c->window, kn->nr);
             product(kn, p, P, q + q0 * q_stride + h * d, q_stride, 1, keys + v.first * d, d, m, v.end - v.first, d,
                     false);
             for (size_t i = 0; i < m; i++) {
-                const size_t at = pos + q0 + i, from = first_key(at, c->window);
+                const size_t at = pos + q0 + i, from = first_key(NULL, at, c->window);
                 float max, inverse;
                 kn->softmax_f32(p + i * P + (from - v.first), at + 1 - from, v.end - from, scale, &max, &inverse);
                 memset(p + i * P + (v.low - v.first), 0, (from - v.low) * sizeof(float));

@@ -45,6 +45,11 @@ void rope_angles(float *cos, float *sin, const double *frequency, size_t half, s
         }
 }
 
+static size_t position_of(const struct heads *h, size_t row)
+{
+    return row % h->period - (h->first ? (size_t)h->first[row] : 0);
+}
+
 void heads_forward(const struct heads *h, float *qkv, size_t first_row, size_t n, struct share which)
 {
     const struct kernels *kn = kernels_get();
@@ -52,7 +57,7 @@ void heads_forward(const struct heads *h, float *qkv, size_t first_row, size_t n
     if (!h->cos && !h->q_weight)
         return;
     for (size_t r = 0; r < n; r++) {
-        const size_t row = first_row + r, angle = row % h->period * half;
+        const size_t row = first_row + r, angle = position_of(h, row) * half;
         for (size_t i = which.begin; i < which.end; i++) {
             float *x = qkv + r * stride + i * D;
             if (h->q_weight) {
@@ -73,8 +78,10 @@ void heads_backward(const struct heads *h, float *dqkv, size_t sequence, size_t 
     const size_t D = h->head_dim, half = D / 2, both = h->heads + h->kv_heads, stride = (both + h->kv_heads) * D;
     const size_t T = h->period, row0 = sequence * T;
     float *dx = dqkv + row0 * stride + head * D;
-    for (size_t t = 0; t < T && h->cos; t++)
-        kn->rope_f32(dx + t * stride, h->cos + t * half, h->sin + t * half, half, -1);
+    for (size_t t = 0; t < T && h->cos; t++) {
+        const size_t angle = position_of(h, row0 + t) * half;
+        kn->rope_f32(dx + t * stride, h->cos + angle, h->sin + angle, half, -1);
+    }
     if (!h->q_weight)
         return;
     const bool query = head < h->heads;

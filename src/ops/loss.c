@@ -4,12 +4,20 @@
 #include "base/detmath.h"
 #include "kernels/kernels.h"
 
+#include <string.h>
+
 void cross_entropy_rows(struct sphere *me, float *logits, size_t stride, size_t vocab_size, const int32_t *targets,
-                        size_t rows, bool gradient, float scale, double *loss)
+                        const bool *supervised, size_t rows, bool gradient, float scale, double *loss)
 {
     const struct kernels *kn = kernels_get();
     for (size_t r = 0; r < rows; r++) {
         float *x = logits + r * stride, max, sum;
+        if (supervised && !supervised[r]) {
+            loss[r] = 0;
+            if (gradient)
+                memset(x, 0, vocab_size * sizeof *x);
+            continue;
+        }
         const float at_target = x[targets[r]];
         kn->exp_sum_f32(x, vocab_size, &max, &sum);
         loss[r] = det_log(sum) + ((double)max - at_target);

@@ -419,7 +419,8 @@ static enum status eval_leaf(struct sphere *me, struct evaluation *e, uint64_t w
     enum status st = verdict(me, e->system);
     if (st != STATUS_OK)
         return st;
-    decoder_eval_leaf(me, t->decoder, t->val_inputs, t->val_targets, loss);
+    const struct leaf leaf = {.inputs = t->val_inputs, .targets = t->val_targets};
+    decoder_eval_leaf(me, t->decoder, &leaf, loss);
     return sphere_barrier(me); /* all have read the windows */
 }
 

@@ -47,7 +47,7 @@ static void run_eval(struct sphere *me, void *arg)
 {
     struct call *c = arg;
     decoder_pack(me, c->decoder);
-    decoder_eval_leaf(me, c->decoder, c->leaves->inputs, c->leaves->targets, &c->loss);
+    decoder_eval_leaf(me, c->decoder, c->leaves, &c->loss);
 }
 
 static void run_extend(struct sphere *me, void *arg)
@@ -346,7 +346,9 @@ END_TEST
 struct odd {
     struct model *model;
     size_t B, T, leaves;
-    int32_t *inputs, *targets;
+    int32_t *inputs, *targets, *first; /* first, supervised: NULL without documents */
+    bool *supervised;
+    size_t count; /* of targets that count */
 };
 
 static double odd_loss(const struct odd *o, struct team *team, struct decoder *d, float *grads, float *head)
@@ -356,21 +358,44 @@ static double odd_loss(const struct odd *o, struct team *team, struct decoder *d
     for (size_t i = 0; i < o->leaves; i++)
         leaf[i] = (struct leaf){.inputs = o->inputs + i * per * o->T,
                                 .targets = o->targets + i * per * o->T,
+                                .first = o->first ? o->first + i * per * o->T : NULL,
+                                .supervised = o->supervised ? o->supervised + i * per * o->T : NULL,
                                 .first_sequence = i * per,
                                 .dropout_key = rng_key(5, RNG_DROPOUT, 7, 0),
-                                .loss_scale = 1.0f / (float)(o->B * o->T),
+                                .loss_scale = 1.0f / (float)o->count,
                                 .grads = grads,
                                 .add = i > 0,
                                 .head_leaf = head};
     struct call call = {.decoder = d, .leaves = leaf, .n = o->leaves};
     ck_assert_int_eq(team_run(team, team_size(team), run_train, &call), STATUS_OK);
-    return call.loss / (double)(o->B * o->T);
+    return call.loss / (double)o->count;
 }
 
-static void check_slopes(const struct model_config *config, size_t B, size_t T, size_t leaves)
+/* Documents of a dozen tokens or so, and targets that do not count: at their ends, and some more. */
+static void cut_documents(struct odd *o)
+{
+    o->first = mem_calloc(o->B * o->T, sizeof *o->first);
+    o->supervised = mem_calloc(o->B * o->T, sizeof *o->supervised);
+    o->count = 0;
+    for (size_t i = 0; i < o->B * o->T; i++) {
+        const struct rng_block r = philox4x32(rng_key(2, RNG_TEST, 0, 0), 0, i);
+        const size_t t = i % o->T;
+        o->first[i] = t == 0 || r.word[0] % 12 == 0 ? (int32_t)t : o->first[i - 1];
+        if (t && o->first[i] == (int32_t)t && o->supervised[i - 1]) {
+            o->supervised[i - 1] = false;
+            o->count--;
+        }
+        o->supervised[i] = r.word[1] % 5 != 0;
+        o->count += o->supervised[i];
+    }
+}
+
+static void check_slopes_of(const struct model_config *config, size_t B, size_t T, size_t leaves, bool documents)
 {
     struct error err = {0};
-    struct odd o = {.model = model_new(config, &err), .B = B, .T = T, .leaves = leaves};
+    struct odd o = {.model = model_new(config, &err), .B = B, .T = T, .leaves = leaves, .count = B * T};
+    if (documents)
+        cut_documents(&o);
     ck_assert_msg(o.model != NULL, "%s", err.text);
     const size_t size = model_size(o.model), V = config->vocab_size, C = config->n_embd;
     float *w = model_data(o.model), *g = mem_calloc(size, sizeof *g), *waste = mem_calloc(size, sizeof *g);
@@ -413,9 +438,14 @@ static void check_slopes(const struct model_config *config, size_t B, size_t T, 
     team_free(team);
     decoder_free(d);
     model_free(o.model);
-    void *owned[] = {g, waste, old, head, o.inputs, o.targets};
+    void *owned[] = {g, waste, old, head, o.inputs, o.targets, o.first, o.supervised};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         mem_free(owned[i]);
+}
+
+static void check_slopes(const struct model_config *config, size_t B, size_t T, size_t leaves)
+{
+    check_slopes_of(config, B, T, leaves, false);
 }
 
 static struct model_config tiny(size_t C, size_t H, size_t L, size_t V, size_t positions)
@@ -499,6 +529,22 @@ START_TEST(test_slopes_with_dropout)
 }
 END_TEST
 
+/* Several documents in a sequence: learned positions and rotations begin anew, windows, heads with norms. */
+START_TEST(test_slopes_of_documents)
+{
+    struct model_config c = tiny(21, 3, 2, 37, 90);
+    check_slopes_of(&c, 4, 83, 2, true);
+    c.attn_pdrop = c.resid_pdrop = 0.2f;
+    check_slopes_of(&c, 2, 60, 1, true);
+    c = tiny_of(MODEL_MISTRAL, 4, 2, 4);
+    c.window = 7;
+    memset(c.layer_kind, LAYER_WINDOW, c.n_layer);
+    check_slopes_of(&c, 2, 70, 1, true);
+    c = tiny_of(MODEL_QWEN3, 4, 2, 10);
+    check_slopes_of(&c, 4, 61, 2, true);
+}
+END_TEST
+
 /* Evaluation is training's forward without dropout, to the last bit. */
 START_TEST(test_eval_is_forward)
 {
@@ -533,6 +579,7 @@ int main(void)
     tcase_add_test(t, test_slopes_odd_sizes);
     tcase_add_test(t, test_slopes_of_families);
     tcase_add_test(t, test_slopes_with_dropout);
+    tcase_add_test(t, test_slopes_of_documents);
     tcase_add_loop_test(t, test_eval_is_forward, 0, FIXTURES);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_attention.c - attention with shared heads of keys and sliding windows over several blocks of queries, against
- * the plain formula in double; its cache, bit for bit; tables of angles, and the way back through rotation and norms.
+ * test_attention.c - attention with shared heads of keys, sliding windows and documents over several blocks of queries,
+ * against the plain formula in double; its cache, and documents by themselves, bit for bit; tables of angles, and the
+ * way back through rotation and norms.
  */
 #include "base/arena.h"
 #include "base/rng.h"
@@ -9,6 +10,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +33,31 @@ static void run(struct work work, int width, size_t scratch_bytes)
 }
 
 struct shape {
-    size_t B, T, H, Hkv, d, window;
+    size_t B, T, H, Hkv, d, window, document; /* mean length of documents; 0: the sequence is one */
 };
-static const struct shape shapes[] = {{2, 130, 6, 2, 5, 0},  {1, 130, 6, 2, 5, 37},  {2, 99, 3, 1, 16, 1},
-                                      {1, 200, 4, 4, 7, 48}, {1, 150, 2, 1, 18, 64}, {2, 49, 2, 2, 4, 500}};
+static const struct shape shapes[] = {{2, 130, 6, 2, 5, 0, 0},  {1, 130, 6, 2, 5, 37, 0},   {2, 99, 3, 1, 16, 1, 0},
+                                      {1, 200, 4, 4, 7, 48, 0}, {1, 150, 2, 1, 18, 64, 0},  {2, 49, 2, 2, 4, 500, 0},
+                                      {2, 130, 6, 2, 5, 0, 20}, {1, 230, 2, 1, 18, 37, 60}, {2, 99, 3, 1, 16, 1, 9},
+                                      {2, 97, 2, 2, 4, 0, 1},   {1, 200, 4, 4, 7, 48, 130}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
+/* [B,T], or NULL. */
+static int32_t *first_of_documents(const struct shape *s)
+{
+    if (!s->document)
+        return NULL;
+    int32_t *first = calloc(s->B * s->T, sizeof *first);
+    for (size_t b = 0; b < s->B; b++)
+        for (size_t t = 1; t < s->T; t++) {
+            const bool begins = philox4x32(rng_key(9, RNG_TEST, b, 0), 0, t).word[0] % s->document == 0;
+            first[b * s->T + t] = begins ? (int32_t)t : first[b * s->T + t - 1];
+        }
+    return first;
+}
+
 /* Probabilities of one query head, [T,T]. */
-static void plain_probabilities(const struct shape *s, const float *qkv, size_t b, size_t h, double *p)
+static void plain_probabilities(const struct shape *s, const int32_t *first, const float *qkv, size_t b, size_t h,
+                                double *p)
 {
     const size_t E = (s->H + 2 * s->Hkv) * s->d, kv = h / (s->H / s->Hkv);
     memset(p, 0, s->T * s->T * sizeof *p);
@@ -46,6 +65,8 @@ static void plain_probabilities(const struct shape *s, const float *qkv, size_t 
         double sum = 0;
         for (size_t j = s->window && i + 1 > s->window ? i + 1 - s->window : 0; j <= i; j++) {
             double dot = 0;
+            if (first && j < (size_t)first[b * s->T + i])
+                continue;
             for (size_t c = 0; c < s->d; c++)
                 dot += (double)qkv[(b * s->T + i) * E + h * s->d + c] *
                        (double)qkv[(b * s->T + j) * E + (s->H + kv) * s->d + c];
@@ -56,7 +77,8 @@ static void plain_probabilities(const struct shape *s, const float *qkv, size_t 
     }
 }
 
-static void plain(const struct shape *s, const float *qkv, const float *dout, double *out, double *dqkv)
+static void plain(const struct shape *s, const int32_t *first, const float *qkv, const float *dout, double *out,
+                  double *dqkv)
 {
     const size_t T = s->T, d = s->d, A = s->H * d, E = A + 2 * s->Hkv * d;
     double *p = malloc(T * T * sizeof *p);
@@ -65,7 +87,7 @@ static void plain(const struct shape *s, const float *qkv, const float *dout, do
     for (size_t b = 0; b < s->B; b++)
         for (size_t h = 0; h < s->H; h++) {
             const size_t kv = h / (s->H / s->Hkv), at_k = (s->H + kv) * d, at_v = (s->H + s->Hkv + kv) * d;
-            plain_probabilities(s, qkv, b, h, p);
+            plain_probabilities(s, first, qkv, b, h, p);
             for (size_t i = 0; i < T; i++) {
                 const size_t qi = b * T + i;
                 double total = 0; /* rowsum(P dP) */
@@ -99,12 +121,14 @@ START_TEST(test_attention)
     float *qkv = numbers(n * E, 1), *dout = numbers(n * A, 2), *out = calloc(n * A, 4), *dqkv = calloc(n * E, 4);
     float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *again = calloc(n * E, 4);
     double *want = malloc(n * A * sizeof *want), *dwant = malloc(n * E * sizeof *dwant);
+    int32_t *first = first_of_documents(s);
     struct attention a = {.batch = s->B,
                           .seq_len = s->T,
                           .heads = s->H,
                           .kv_heads = s->Hkv,
                           .head_dim = s->d,
                           .window = s->window,
+                          .first = first,
                           .qkv = qkv,
                           .out = out,
                           .max = max,
@@ -115,7 +139,7 @@ START_TEST(test_attention)
     run(attention_forward_work(&a), 1, scratch);
     memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
     run(attention_backward_work(&a), 1, scratch);
-    plain(s, qkv, dout, want, dwant);
+    plain(s, first, qkv, dout, want, dwant);
     for (size_t i = 0; i < n * A; i++)
         ck_assert_msg(!!(fabs((double)out[i] - want[i]) <= 2e-6 * (1 + fabs(want[i]))), "out[%zu] is %.9g, not %.9g", i,
                       (double)out[i], want[i]);
@@ -140,9 +164,63 @@ START_TEST(test_attention)
         attention_cached(&me, &cache, cached + t * A, qkv + t * E, E, t, piece, (struct share){half, s->H});
         t += piece;
     }
-    ck_assert(memcmp(cached, out, s->T * A * sizeof *out) == 0);
+    ck_assert(first || memcmp(cached, out, s->T * A * sizeof *out) == 0);
     arena_release(&me.scratch);
-    void *owned[] = {qkv, dout, out, dqkv, max, inverse, again, want, dwant, cached, cache.data};
+    void *owned[] = {qkv, dout, out, dqkv, max, inverse, again, want, dwant, cached, cache.data, first};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+END_TEST
+
+/* Each document of a sequence by itself, at the beginning of a sequence of its own: the same numbers, forward and
+ * backward, to the last bit. */
+START_TEST(test_documents_are_alone)
+{
+    const struct shape *s = &shapes[_i];
+    const size_t n = s->B * s->T, A = s->H * s->d, E = A + 2 * s->Hkv * s->d;
+    int32_t *first = first_of_documents(s);
+    if (!first)
+        return;
+    float *qkv = numbers(n * E, 1), *dout = numbers(n * A, 2), *out = calloc(n * A, 4), *dqkv = calloc(n * E, 4);
+    float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *own = calloc(n * A, 4), *down = calloc(n * E, 4);
+    struct attention a = {.batch = s->B,
+                          .seq_len = s->T,
+                          .heads = s->H,
+                          .kv_heads = s->Hkv,
+                          .head_dim = s->d,
+                          .window = s->window,
+                          .first = first,
+                          .qkv = qkv,
+                          .out = out,
+                          .max = max,
+                          .inverse_sum = inverse,
+                          .dout = dout,
+                          .dqkv = dqkv};
+    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->window);
+    run(attention_forward_work(&a), 2, scratch);
+    run(attention_backward_work(&a), 2, scratch);
+    size_t documents = 0;
+    for (size_t at = 0, len; at < n; at += len, documents++) {
+        const size_t b = at / s->T;
+        for (len = 1; at + len < (b + 1) * s->T && first[at + len] == first[at]; len++)
+            ;
+        struct attention alone = a;
+        alone.batch = 1;
+        alone.seq_len = len;
+        alone.first = NULL;
+        alone.qkv = qkv + at * E;
+        alone.dout = dout + at * A;
+        alone.out = own;
+        alone.dqkv = down;
+        run(attention_forward_work(&alone), 1, scratch);
+        run(attention_backward_work(&alone), 1, scratch);
+        ck_assert_msg(memcmp(own, out + at * A, len * A * sizeof *out) == 0, "document at %zu", at);
+        for (size_t i = 0; i < len * E; i++) /* the sign of a zero may differ */
+            ck_assert_msg(down[i] == dqkv[at * E + i], "document at %zu, dqkv[%zu]: %.9g alone, %.9g", at, i,
+                          (double)down[i], (double)dqkv[at * E + i]);
+    }
+    ck_assert_uint_gt(documents, s->B);
+    void *owned[] = {first, qkv, dout, out, dqkv, max, inverse, own, down};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }
@@ -186,7 +264,8 @@ START_TEST(test_angles)
 }
 END_TEST
 
-/* heads_backward is the slope of heads_forward: of the sum of y*u, by finite differences in double steps. */
+/* heads_backward is the slope of heads_forward: of the sum of y*u, by finite differences in double steps; with positions
+ * that begin anew at documents too. */
 START_TEST(test_heads)
 {
     enum { B = 2, T = 5, H = 3, HKV = 1, D = 6, E = (H + 2 * HKV) * D, ROWS = B * T };
@@ -197,10 +276,22 @@ START_TEST(test_heads)
     rope_angles(cosine, sine, f, D / 2, 0, T);
     float *x = numbers(ROWS * E, 5), *u = numbers(ROWS * E, 6), *w = numbers(2 * D, 7), *dx = malloc(ROWS * E * 4),
           *y = malloc(ROWS * E * 4);
-    struct heads h = {H, HKV, D, T, cosine, sine, w, w + D, 1e-5f, raw, rstd, ROWS, dq, dk};
+    static const int32_t first[ROWS] = {0, 0, 2, 2, 2, 0, 1, 1, 1, 4};
+    struct heads h = {H, HKV, D, T, _i ? first : NULL, cosine, sine, w, w + D, 1e-5f, raw, rstd, ROWS, dq, dk};
     memcpy(y, x, ROWS * E * 4);
     heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV});
     ck_assert(memcmp(y + (H + HKV) * D, x + (H + HKV) * D, HKV * D * 4) == 0); /* values are left alone */
+    if (_i) { /* row 8 is the third of its document, so at the angle of position 2 */
+        float *third = malloc(E * 4);
+        memcpy(third, x + 8 * E, E * 4);
+        h.first = NULL;
+        heads_forward(&h, third, 2, 1, (struct share){0, H + HKV});
+        ck_assert(memcmp(third, y + 8 * E, E * 4) == 0);
+        h.first = first;
+        memcpy(y, x, ROWS * E * 4);
+        heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV}); /* raw and rstd anew */
+        free(third);
+    }
     memcpy(dx, u, ROWS * E * 4);
     for (size_t b = 0; b < B; b++)
         for (size_t i = 0; i < H + HKV; i++)
@@ -240,9 +331,10 @@ int main(void)
     TCase *t = tcase_create("attention");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_attention, 0, SHAPES);
+    tcase_add_loop_test(t, test_documents_are_alone, 0, SHAPES);
     tcase_add_test(t, test_pairs);
     tcase_add_test(t, test_angles);
-    tcase_add_test(t, test_heads);
+    tcase_add_loop_test(t, test_heads, 0, 2);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

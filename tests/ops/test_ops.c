@@ -184,7 +184,7 @@ START_TEST(test_cross_entropy)
     const int32_t targets[3] = {0, 36, 17};
     double loss[3];
     struct sphere me = {.id = 0, .width = 1};
-    cross_entropy_rows(&me, g, stride, V, targets, rows, true, 0.25f, loss);
+    cross_entropy_rows(&me, g, stride, V, targets, NULL, rows, true, 0.25f, loss);
     for (size_t r = 0; r < rows; r++) {
         double sum = 0;
         for (size_t v = 0; v < V; v++)
