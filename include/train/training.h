@@ -53,6 +53,11 @@ double training_last_loss(const struct training *training);       /* mean of the
 double training_last_grad_norm(const struct training *training);  /* before clipping */
 double training_last_lr(const struct training *training);
 
+/* The schedule's rate is multiplied by this from the next step on (Muon's own rate too): 0 … RUN_EVENT_MAX_FACTOR, 1 at
+ * first.  Part of the training's state, so it is in its checkpoints.  By the driving thread, between two steps. */
+double training_lr_factor(const struct training *training);
+void training_set_lr_factor(struct training *training, double factor);
+
 /* What it was planned to take with one sphere per usable core. */
 const struct training_memory *training_planned(const struct training *training);
 

@@ -66,7 +66,7 @@ struct trainer_state {
     uint64_t step, tokens, epoch, sample;
     enum optimizer_kind optimizer;
     uint32_t settings_hash;
-    double loss, grad_norm, lr;
+    double loss, grad_norm, lr, lr_factor;
 };
 
 json_t *checkpoint__trainer_json(const struct training *t, uint32_t settings_hash); /* NULL: no memory */

@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "train/checkpoint_internal.h"
+#include "train/run_events.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,11 +19,12 @@ json_t *checkpoint__trainer_json(const struct training *t, uint32_t settings_has
 {
     char hash[16];
     snprintf(hash, sizeof hash, "%08" PRIx32, settings_hash);
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", (int)CHECKPOINT_FORMAT,
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:f}", "format", (int)CHECKPOINT_FORMAT,
                      "step", (json_int_t)t->step, "tokens", (json_int_t)t->tokens, "epoch", (json_int_t)t->epoch,
                      "sample", (json_int_t)t->sample, "seed", (json_int_t)t->settings.seed, "optimizer",
                      t->room.optimizer->name, "settings_hash", hash, "loss", number_or_null(t->last_loss), "grad_norm",
-                     number_or_null(t->last_grad_norm), "lr", number_or_null(t->last_lr));
+                     number_or_null(t->last_grad_norm), "lr", number_or_null(t->last_lr), "lr_factor",
+                     t->lr_factor);
 }
 
 static enum status read_number_or_null(const json_t *object, const char *key, double *out, const char *where,
@@ -38,7 +40,7 @@ enum status checkpoint__read_trainer(const char *directory, struct trainer_state
 {
     struct buffer path = {0};
     const char *where = path_join(&path, directory, checkpoint__trainer_file);
-    *out = (struct trainer_state){0};
+    *out = (struct trainer_state){.lr_factor = 1};
     json_t *object = json_read_file(where, CHECKPOINT_JSON_BYTES_MAX, err);
     enum status st = object ? STATUS_OK : err->status;
     if (st == STATUS_OK)
@@ -62,6 +64,11 @@ enum status checkpoint__read_trainer(const char *directory, struct trainer_state
         st = read_number_or_null(object, "grad_norm", &out->grad_norm, where, err);
     if (st == STATUS_OK)
         st = read_number_or_null(object, "lr", &out->lr, where, err);
+    if (st == STATUS_OK)
+        st = json_get_double(object, "lr_factor", false, &out->lr_factor, where, err);
+    if (st == STATUS_OK && !(out->lr_factor >= 0 && out->lr_factor <= RUN_EVENT_MAX_FACTOR))
+        st = error_set(err, STATUS_FORMAT, "%s: \"lr_factor\" is %g, and must be from 0 to %g", where, out->lr_factor,
+                       RUN_EVENT_MAX_FACTOR);
     json_decref(object);
     buffer_release(&path);
     return st;
@@ -76,4 +83,5 @@ void checkpoint__apply_trainer(struct training *t, const struct trainer_state *s
     t->last_loss = state->loss;
     t->last_grad_norm = state->grad_norm;
     t->last_lr = state->lr;
+    t->lr_factor = state->lr_factor;
 }

@@ -155,7 +155,9 @@ static bool append_value(struct buffer *line, const char *key, const json_t *val
     json_t *name = json_string(key);
     char *key_text = json_dumps(name, JSON_ENCODE_ANY), *text = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
     bool ok = key_text && text;
-    if (ok)
+    if (ok && json_is_real(value)) /* jansson would write 0.1 with 17 digits */
+        append_number(line, key, json_real_value(value));
+    else if (ok)
         buffer_printf(line, ", %s: %s", key_text, text);
     free(key_text);
     free(text);

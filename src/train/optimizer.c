@@ -158,8 +158,10 @@ const struct optimizer *optimizer__of(enum optimizer_kind kind)
     return &optimizers[kind];
 }
 
-struct optimizer_step optimizer__at_step(const struct train_settings *s, uint64_t step, double lr, double grad_scale)
+struct optimizer_step optimizer__at_step(const struct train_settings *s, uint64_t step, double factor,
+                                         double grad_scale)
 {
+    const double lr = schedule_lr(&s->schedule, step, s->steps) * factor;
     struct optimizer_step out = {
         .adamw = adamw_at_step(lr, s->beta1, s->beta2, s->eps, s->weight_decay, grad_scale, step + 1),
         .lion = {(float)lr, (float)s->beta1, (float)s->beta2, (float)s->weight_decay, (float)grad_scale},
@@ -169,7 +171,7 @@ struct optimizer_step optimizer__at_step(const struct train_settings *s, uint64_
         struct schedule schedule = s->schedule; /* to the same part of its highest rate */
         schedule.lr = s->muon_lr;
         schedule.min_lr = s->schedule.lr > 0 ? s->muon_lr * (s->schedule.min_lr / s->schedule.lr) : 0;
-        out.muon.lr = (float)schedule_lr(&schedule, step, s->steps);
+        out.muon.lr = (float)(schedule_lr(&schedule, step, s->steps) * factor);
     }
     return out;
 }

@@ -67,7 +67,8 @@ struct optimizer_memory {
 struct optimizer_memory optimizer__plan(const struct train_settings *settings);
 void optimizer__take(struct optimizer_room *room, const struct train_settings *settings, struct arena *arena);
 
-struct optimizer_step optimizer__at_step(const struct train_settings *settings, uint64_t step, double lr,
+/* The schedules' rates times `factor`. */
+struct optimizer_step optimizer__at_step(const struct train_settings *settings, uint64_t step, double factor,
                                          double grad_scale);
 
 /* A walk over the parameters with their states. */

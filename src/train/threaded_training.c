@@ -255,7 +255,7 @@ static void judge(struct sphere *me, struct step *step)
     double scale = 1;
     if (s->grad_clip > 0 && step->grad_norm > s->grad_clip)
         scale = s->grad_clip / (step->grad_norm + 1e-6);
-    step->optimizer = optimizer__at_step(s, t->step, step->lr, scale);
+    step->optimizer = optimizer__at_step(s, t->step, t->lr_factor, scale);
 }
 
 static void step_team(struct sphere *me, void *arg)
@@ -315,7 +315,7 @@ enum status threaded_train_step(struct threaded_training *s)
     if (st != STATUS_OK)
         return st;
     step.dropout_key = rng_key(settings->seed, RNG_DROPOUT, t->step, 0);
-    step.lr = schedule_lr(&settings->schedule, t->step, settings->steps);
+    step.lr = schedule_lr(&settings->schedule, t->step, settings->steps) * t->lr_factor;
     st = team_run(s->team, s->width, step_team, &step);
     step_profile_end(&s->profile, t->step + 1);
     switch (st) {

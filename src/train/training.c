@@ -6,10 +6,12 @@
  */
 #include "train/training.h"
 
+#include "base/check.h"
 #include "base/human.h"
 #include "base/memory.h"
 #include "runtime/sphere.h"
 #include "topology/topology.h"
+#include "train/run_events.h"
 #include "train/training_internal.h"
 
 #include <math.h>
@@ -189,6 +191,7 @@ static struct training *create(const struct train_settings *settings, struct err
     t->settings = *settings;
     t->memory = memory;
     t->last_loss = t->last_grad_norm = t->last_lr = NAN;
+    t->lr_factor = 1;
     t->model = model_new(&settings->model, err);
     if (!t->model)
         goto fail;
@@ -335,6 +338,17 @@ double training_last_grad_norm(const struct training *t)
 double training_last_lr(const struct training *t)
 {
     return t->last_lr;
+}
+
+double training_lr_factor(const struct training *t)
+{
+    return t->lr_factor;
+}
+
+void training_set_lr_factor(struct training *t, double factor)
+{
+    CHECK(factor >= 0 && factor <= RUN_EVENT_MAX_FACTOR);
+    t->lr_factor = factor;
 }
 
 const struct training_memory *training_planned(const struct training *t)

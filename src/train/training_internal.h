@@ -39,6 +39,7 @@ struct training {
     uint64_t sample; /* place in the data: first sample of the next step */
     uint64_t epoch;
     double last_loss, last_grad_norm, last_lr;
+    double lr_factor; /* of the schedule's rate */
 };
 
 /* Elements of the parameter run in the member's share of blocks. */

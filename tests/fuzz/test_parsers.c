@@ -19,6 +19,7 @@
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 #include "train/metrics_log.h"
+#include "train/run_events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(metrics)
+#define PARSERS(X) X(safetensors) X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(metrics) X(events)
 
 static char directory[64];
 
@@ -328,12 +329,29 @@ static void metrics(const uint8_t *data, size_t size)
     metrics_log_release(&log);
 }
 
+/* The events of a run that reach its weights. */
+static void events(const uint8_t *data, size_t size)
+{
+    struct run_events list;
+    struct error err = {0};
+    if (run_events_read(put("x", data, size), &list, &err) != STATUS_OK) {
+        refused(&err);
+        return;
+    }
+    for (size_t i = 0; i < list.n; i++)
+        if (i && run_event_acts(&list.items[i]) < run_event_acts(&list.items[i - 1]))
+            fail("events out of order");
+    if (list.num_damaged && !strstr(list.damage, directory))
+        fail("a damaged line without a sentence");
+    run_events_release(&list);
+}
+
 #ifdef FUZZ
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)chat, (void)corpus, (void)shard, (void)metrics;
+    (void)config, (void)safetensors, (void)shards, (void)gguf, (void)llmc, (void)tokenizer, (void)encoder, (void)chat, (void)corpus, (void)shard, (void)metrics, (void)events;
     FUZZ(data, size);
     return 0;
 }
@@ -464,6 +482,11 @@ static void all_seeds(void)
                                 "{\"step\": 1, \"event\": \"sample\", \"text\": \"a\\n\"}\n"
                                 "{\"step\": 2, \"tokens\": 16, \"loss\": 2e1, \"lr\": 0.001, \"grad_norm\": 1.5}\n";
     seed("metrics", log_lines, sizeof log_lines - 1);
+    static const char event_lines[] =
+        "{\"step\": 1, \"event\": \"lr\", \"factor\": 0.5}\n{\"step\": 1, \"event\": \"sample\", \"text\": \"\\u0000\"}\n"
+        "{\"step\": 2, \"event\": \"skip\", \"sample\": 40, \"samples\": 8}\n"
+        "{\"step\": 2, \"event\": \"rollback\", \"from\": 9, \"sample\": 72}\n";
+    seed("events", event_lines, sizeof event_lines - 1);
 
     const float x[7] = {1, 2, 3, 4, 5, 6, 7};
     const struct tensor_view views[] = {
