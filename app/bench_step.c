@@ -293,6 +293,7 @@ int bench_step(int argc, char **argv)
         OPT_CHOICE("dtype", &b.flags.dtype, dtype_choices, "operands of the products: f32, bf16, or auto (auto)"),
         OPT_SIZE("batch-size", &s->batch_size, 1, 1 << 20, "sequences per step (4)"),
         OPT_SIZE("micro-batch", &s->micro_batch, 1, 1 << 20, "sequences computed together; without it the whole batch"),
+        SETTINGS_RECOMPUTE_FLAG(&b.flags),
         OPT_TEXT("seq-len", "LIST", &seq_lens,
                  "tokens per sequence, one or more (256,1024 for gpt2, else the preset's)"),
         OPT_TEXT("threads", "LIST", &threads, "numbers of spheres (1, and all)"),

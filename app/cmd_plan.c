@@ -31,7 +31,8 @@ struct plan {
     struct topology topology;
     int spheres, width;
     uint64_t parameters, disk_bytes;
-    double flops_per_token, flops_per_step;
+    double flops_per_token, flops_per_step; /* what is run again included */
+    double again_per_token;
     uint64_t generation_bytes; /* beyond the weights: packed weights, cache, work space */
 };
 
@@ -67,7 +68,7 @@ static enum status make_plan(struct plan *p, int threads, struct error *err)
     enum status status = training_plan(s, p->spheres, &p->memory, err);
     if (status != STATUS_OK)
         return status;
-    int widest = decoder_plan(&s->model, DECODER_TRAIN, s->dtype, s->micro_batch, s->seq_len).max_width;
+    int widest = decoder_plan_training(&s->model, s->dtype, s->micro_batch, s->seq_len, s->recompute).max_width;
     p->width = p->spheres < widest ? p->spheres : widest;
     struct decoder_memory generation = decoder_plan(&s->model, DECODER_GENERATE, DTYPE_F32, 1, s->model.n_positions);
     p->generation_bytes = generation.packed_bytes + generation.activation_bytes + generation.shared_bytes +
@@ -75,7 +76,8 @@ static enum status make_plan(struct plan *p, int threads, struct error *err)
                                                                          ? p->spheres : generation.max_width);
     p->parameters = model_config_num_parameters(&s->model);
     p->disk_bytes = (s->keep + 1) * p->memory.checkpoint_bytes;
-    p->flops_per_token = decoder_train_flops_per_token(&s->model, s->seq_len);
+    p->again_per_token = decoder_recompute_flops_per_token(&s->model, s->seq_len, s->recompute);
+    p->flops_per_token = decoder_train_flops_per_token(&s->model, s->seq_len) + p->again_per_token;
     p->flops_per_step = p->flops_per_token * (double)s->batch_size * (double)s->seq_len;
     return STATUS_OK;
 }
@@ -93,6 +95,8 @@ static void print_table(const struct plan *p)
     printf("step         %zu sequences of %zu tokens, %zu at a time: %s tokens\n", s->batch_size, s->seq_len,
            s->micro_batch, human_whole(&a, s->batch_size * s->seq_len));
     printf("products     %s operands\n", dtype_name(s->dtype));
+    printf("layers       %zu, of which %zu run again in the backward\n", m->n_layer,
+           s->recompute < m->n_layer ? s->recompute : m->n_layer - 1);
     printf("spheres      %d, of which %d find work in this model\n\n", p->spheres, p->width);
     printf("memory\n");
     for (size_t i = 0; i < NUM_PARTS; i++)
@@ -107,6 +111,8 @@ static void print_table(const struct plan *p)
     printf("  %-36s %12s\n", kept, human_bytes(&a, p->disk_bytes));
     printf("arithmetic\n");
     printf("  %-36s %12s\n", "operations per token", human_count(&a, p->flops_per_token));
+    if (s->recompute)
+        printf("  %-36s %12s\n", "  of those by running layers again", human_count(&a, p->again_per_token));
     printf("  %-36s %12s\n", "operations per step", human_count(&a, p->flops_per_step));
     printf("  %-36s %12s\n", "operations of the run", human_count(&a, p->flops_per_step * (double)s->steps));
     if (p->topology.memory_available_bytes && p->memory.total_bytes > p->topology.memory_available_bytes)
@@ -130,6 +136,7 @@ static enum status print_json(const struct plan *p, struct error *err)
     json_object_set_new(object, "checkpoint_bytes", json_integer((json_int_t)p->memory.checkpoint_bytes));
     json_object_set_new(object, "disk_bytes", json_integer((json_int_t)p->disk_bytes));
     json_object_set_new(object, "flops_per_token", json_real(p->flops_per_token));
+    json_object_set_new(object, "recompute_flops_per_token", json_real(p->again_per_token));
     json_object_set_new(object, "flops_per_step", json_real(p->flops_per_step));
     struct buffer text = {0};
     enum status status = json_write(object, true, &text, err);

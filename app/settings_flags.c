@@ -2,6 +2,7 @@
 #include "app/settings_flags.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const schedule_choices[] = {"cosine", "linear", "constant", "wsd", NULL};
@@ -81,6 +82,25 @@ void settings_flags_dropout(struct settings_flags *flags)
         m->embd_pdrop = m->resid_pdrop = m->attn_pdrop;
 }
 
+enum status settings_flags_recompute(struct settings_flags *flags, struct error *err)
+{
+    struct train_settings *s = &flags->settings;
+    const char *text = flags->recompute;
+    if (!text)
+        return STATUS_OK;
+    const size_t digits = strspn(text, "0123456789");
+    if (strcmp(text, "none") == 0)
+        s->recompute = 0;
+    else if (strcmp(text, "all") == 0)
+        s->recompute = s->model.n_layer;
+    else if (digits == 0 || text[digits] || digits > 9 || strtoul(text, NULL, 10) > s->model.n_layer)
+        return error_set(err, STATUS_CONFIG, "--recompute takes none, all or a number of the model's %zu layers, not \"%s\"",
+                         s->model.n_layer, text);
+    else
+        s->recompute = strtoul(text, NULL, 10);
+    return STATUS_OK;
+}
+
 enum status settings_flags_finish(struct settings_flags *flags, const struct option_def *options, struct error *err)
 {
     struct train_settings *s = &flags->settings;
@@ -128,5 +148,5 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
                          s->batch_size);
     if (has(options, "seq-len") && !flags->config && s->seq_len > s->model.n_positions)
         s->model.n_positions = s->seq_len;
-    return STATUS_OK;
+    return settings_flags_recompute(flags, err);
 }

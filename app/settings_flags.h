@@ -14,6 +14,7 @@
 struct settings_flags {
     struct train_settings settings;
     const char *preset, *config, *schedule, *optimizer, *dtype; /* dtype NULL: auto; optimizer NULL: as it was */
+    const char *recompute; /* "none", "all" or a number; NULL: as it was */
     size_t vocab_size;
     double dropout;
     struct train_settings base; /* before the flags */
@@ -23,6 +24,9 @@ extern const char *const schedule_choices[], *const dtype_choices[];
 
 /* --dropout, wherever the model's family has dropout. */
 void settings_flags_dropout(struct settings_flags *flags);
+
+/* --recompute, for the model as it is now. */
+enum status settings_flags_recompute(struct settings_flags *flags, struct error *err);
 
 #define SETTINGS_MODEL_FLAGS(f)                                                                                        \
     OPT_TEXT("preset", "NAME", &(f)->preset,                                                                           \
@@ -35,12 +39,18 @@ void settings_flags_dropout(struct settings_flags *flags);
         OPT_SIZE("vocab-size", &(f)->vocab_size, 1, 1 << 30,                                                           \
                  "tokens the model knows; for text at least the tokenizer's, which is the default")
 
+#define SETTINGS_RECOMPUTE_FLAG(f)                                                                                     \
+    OPT_TEXT("recompute", "none|N|all", &(f)->recompute,                                                               \
+             "layers whose activations are made again in the backward instead of kept: less memory, more time, the "    \
+             "same bits (none)")
+
 #define SETTINGS_SHAPE_FLAGS(f)                                                                                        \
     OPT_CHOICE("dtype", &(f)->dtype, dtype_choices,                                                                    \
                "operands of the products: f32, or rounded to bf16; auto is bf16 where the CPU has units for it (auto)"), \
         OPT_SIZE("batch-size", &(f)->settings.batch_size, 1, 1 << 30, "sequences per optimizer step"),                     \
         OPT_SIZE("micro-batch", &(f)->settings.micro_batch, 1, 1 << 30,                                                \
                  "sequences computed together; divides the batch size. Less takes less memory"),                       \
+        SETTINGS_RECOMPUTE_FLAG(f),                                                                                    \
         OPT_SIZE("seq-len", &(f)->settings.seq_len, 1, 1 << 30,                                                        \
                  "tokens per sequence; a new model's context grows to it where it is shorter")
 

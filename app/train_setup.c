@@ -57,6 +57,8 @@ static enum status fresh_settings(struct train_run *r, struct error *err)
             s->preset[0] = '\0';
         if (option_given(r->options, "dropout"))
             settings_flags_dropout(&f->s);
+        if (settings_flags_recompute(&f->s, err) != STATUS_OK)
+            return STATUS_CONFIG;
     }
     /* What can be known to be wrong without the data is said before any work. */
     struct train_settings probe = *s;

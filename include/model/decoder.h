@@ -34,9 +34,18 @@ struct decoder_memory {
 struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, enum dtype dtype,
                                    size_t batch, size_t seq_len);
 
+/* A decoder for training that runs the first `recompute` layers forward again in the backward instead of keeping their
+ * activations (Chen et al., "Training deep nets with sublinear memory cost", 2016): of such a layer only its input and
+ * that input's statistics stay.  The last layer's activations are still there when its backward comes, so any number
+ * from n_layer - 1 on means that many.  The bits are those of 0, which is decoder_plan and decoder_new. */
+struct decoder_memory decoder_plan_training(const struct model_config *config, enum dtype dtype, size_t batch,
+                                            size_t seq_len, size_t recompute);
+
 struct decoder;
 struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,
                             struct error *err);
+struct decoder *decoder_new_training(struct model *model, enum dtype dtype, size_t batch, size_t seq_len,
+                                     size_t recompute, struct error *err);
 void decoder_free(struct decoder *decoder);
 
 /* Packs the weights; after every change of them and before anything below.  Ends with a barrier. */
@@ -71,5 +80,7 @@ size_t decoder_cached(const struct decoder *decoder);
 
 /* FLOPs of a training step's products per token, for plans and figures: 6 N plus attention. */
 double decoder_train_flops_per_token(const struct model_config *config, size_t seq_len);
+/* And those that running `recompute` layers again adds to them. */
+double decoder_recompute_flops_per_token(const struct model_config *config, size_t seq_len, size_t recompute);
 
 #endif

@@ -38,6 +38,7 @@ struct train_settings {
     double muon_lr;          /* highest rate of Muon's matrices; 0 = lr.  Muon alone has these two */
     double muon_momentum;
     /* not in the hash */
+    size_t recompute; /* layers whose forward is run again in the backward: less memory, more time, the same bits */
     uint64_t eval_every, eval_batches; /* steps (0 = only at the end); batches of micro_batch windows, 0 = the whole validation part */
     uint64_t save_every;     /* steps; 0 = only at the end */
     uint64_t keep;           /* checkpoints kept, >= 2 */

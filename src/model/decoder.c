@@ -69,29 +69,39 @@ static void lay_out_packed(struct decoder *d, struct taker *t)
         d->head_t = take_packed(d, t, d->V, d->C);
 }
 
+/* All of a layer's activations but its input and that input's statistics. */
+static struct layer_acts take_inner_acts(const struct decoder *d, struct taker *t)
+{
+    const size_t n = d->rows;
+    const bool train = d->use == DECODER_TRAIN;
+    struct layer_acts a = {.qkv = take_floats(t, n * d->E),
+                           .att = take_floats(t, n * d->A),
+                           .mid = take_floats(t, n * d->C),
+                           .mean2 = take_floats(t, n),
+                           .rstd2 = take_floats(t, n)};
+    if (train && d->model->config.qk_norm) {
+        a.qk_raw = take_floats(t, n * (d->H + d->kv_heads) * d->D);
+        a.qk_rstd = take_floats(t, n * (d->H + d->kv_heads));
+    }
+    if (d->use != DECODER_GENERATE) {
+        a.att_max = take_floats(t, n * d->H);
+        a.att_inv = take_floats(t, n * d->H);
+    }
+    if (train || d->use == DECODER_GENERATE)
+        a.fch = take_floats(t, n * d->U);
+    return a;
+}
+
 static void lay_out_acts(struct decoder *d, struct taker *t)
 {
     const size_t n = d->rows, C = d->C;
-    const bool train = d->use == DECODER_TRAIN;
-    for (size_t l = 0; l < (train ? d->L : 1); l++) {
-        struct layer_acts a = {.x = take_floats(t, n * C),
-                               .mean1 = take_floats(t, n),
-                               .rstd1 = take_floats(t, n),
-                               .qkv = take_floats(t, n * d->E),
-                               .att = take_floats(t, n * d->A),
-                               .mid = take_floats(t, n * C),
-                               .mean2 = take_floats(t, n),
-                               .rstd2 = take_floats(t, n)};
-        if (train && d->model->config.qk_norm) {
-            a.qk_raw = take_floats(t, n * (d->H + d->kv_heads) * d->D);
-            a.qk_rstd = take_floats(t, n * (d->H + d->kv_heads));
-        }
-        if (d->use != DECODER_GENERATE) {
-            a.att_max = take_floats(t, n * d->H);
-            a.att_inv = take_floats(t, n * d->H);
-        }
-        if (train || d->use == DECODER_GENERATE)
-            a.fch = take_floats(t, n * d->U);
+    struct layer_acts a = {0};
+    for (size_t l = 0; l < (d->use == DECODER_TRAIN ? d->L : 1); l++) {
+        if (l == 0 || l > d->recompute) /* else that of the layer before */
+            a = take_inner_acts(d, t);
+        a.x = take_floats(t, n * C);
+        a.mean1 = take_floats(t, n);
+        a.rstd1 = take_floats(t, n);
         if (d->acts)
             d->acts[l] = a;
     }
@@ -216,10 +226,16 @@ static int width_of(const struct decoder *d)
     return width < SPHERES_MAX ? (int)width : SPHERES_MAX;
 }
 
-struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, enum dtype dtype,
-                                   size_t batch, size_t seq_len)
+static size_t recomputed(const struct model_config *c, size_t wanted)
+{
+    return wanted < c->n_layer ? wanted : c->n_layer - 1;
+}
+
+static struct decoder_memory plan(const struct model_config *config, enum decoder_use use, enum dtype dtype,
+                                  size_t batch, size_t seq_len, size_t recompute)
 {
     struct decoder d = shape_of(config, use, dtype, batch, seq_len);
+    d.recompute = recompute;
     struct model shape = {.config = *config};
     struct taker packed = {0}, acts = {0}, shared = {0};
     d.model = &shape;
@@ -231,6 +247,18 @@ struct decoder_memory decoder_plan(const struct model_config *config, enum decod
                                    .shared_bytes = shared.bytes,
                                    .sphere_scratch_bytes = scratch_of(&d),
                                    .max_width = width_of(&d)};
+}
+
+struct decoder_memory decoder_plan(const struct model_config *config, enum decoder_use use, enum dtype dtype,
+                                   size_t batch, size_t seq_len)
+{
+    return plan(config, use, dtype, batch, seq_len, 0);
+}
+
+struct decoder_memory decoder_plan_training(const struct model_config *config, enum dtype dtype, size_t batch,
+                                            size_t seq_len, size_t recompute)
+{
+    return plan(config, DECODER_TRAIN, dtype, batch, seq_len, recomputed(config, recompute));
 }
 
 /* Where a parameter goes in the tables of the decoder. */
@@ -341,8 +369,8 @@ static void find_rotation(struct decoder *d)
         rope_angles(d->cos, d->sin, d->frequency, half, 0, d->T);
 }
 
-struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,
-                            struct error *err)
+static struct decoder *make(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,
+                            size_t recompute, struct error *err)
 {
     const struct model_config *c = &model->config;
     if (batch < 1 || (seq_len < 1 && use != DECODER_GENERATE) || seq_len > c->n_positions) {
@@ -350,7 +378,7 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtyp
                   seq_len, c->n_positions);
         return NULL;
     }
-    const struct decoder_memory plan = decoder_plan(c, use, dtype, batch, seq_len);
+    const struct decoder_memory planned = plan(c, use, dtype, batch, seq_len, recompute);
     struct decoder *d = mem_calloc(1, sizeof *d);
     if (!d) {
         error_set(err, STATUS_NOMEM, "out of memory for a decoder");
@@ -358,15 +386,16 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtyp
     }
     *d = shape_of(c, use, dtype, batch, seq_len);
     d->model = model;
+    d->recompute = recompute;
     d->params = mem_calloc(d->L, sizeof *d->params);
     d->packed = mem_calloc(d->L, sizeof *d->packed);
     d->acts = mem_calloc(d->L, sizeof *d->acts);
     d->cache = mem_calloc(d->L, sizeof *d->cache);
     if (!d->params || !d->packed || !d->acts || !d->cache) {
         error_set(err, STATUS_NOMEM, "out of memory for a decoder");
-    } else if (arena_init(&d->packed_memory, plan.packed_bytes, err) == STATUS_OK &&
-               arena_init(&d->activation_memory, plan.activation_bytes, err) == STATUS_OK &&
-               arena_init(&d->shared_memory, plan.shared_bytes, err) == STATUS_OK) {
+    } else if (arena_init(&d->packed_memory, planned.packed_bytes, err) == STATUS_OK &&
+               arena_init(&d->activation_memory, planned.activation_bytes, err) == STATUS_OK &&
+               arena_init(&d->shared_memory, planned.shared_bytes, err) == STATUS_OK) {
         if (use == DECODER_TRAIN) { /* the memory comes now or not at all, not in the middle of a run */
             arena_touch(&d->packed_memory);
             arena_touch(&d->activation_memory);
@@ -377,14 +406,26 @@ struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtyp
         lay_out_packed(d, &packed);
         lay_out_acts(d, &acts);
         lay_out_shared(d, &shared);
-        CHECK(packed.bytes == plan.packed_bytes && acts.bytes == plan.activation_bytes &&
-              shared.bytes == plan.shared_bytes);
+        CHECK(packed.bytes == planned.packed_bytes && acts.bytes == planned.activation_bytes &&
+              shared.bytes == planned.shared_bytes);
         find_params(d);
         find_rotation(d);
         return d;
     }
     decoder_free(d);
     return NULL;
+}
+
+struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,
+                            struct error *err)
+{
+    return make(model, use, dtype, batch, seq_len, 0, err);
+}
+
+struct decoder *decoder_new_training(struct model *model, enum dtype dtype, size_t batch, size_t seq_len,
+                                     size_t recompute, struct error *err)
+{
+    return make(model, DECODER_TRAIN, dtype, batch, seq_len, recomputed(&model->config, recompute), err);
 }
 
 void decoder_free(struct decoder *d)
@@ -439,13 +480,40 @@ void decoder_pack(struct sphere *me, struct decoder *d)
     sphere_barrier(me);
 }
 
+/* Multiplications of a layer's products per token, without attention's; the last product's alone. */
+static double down_products(const struct model_config *c)
+{
+    return (double)c->n_embd * (double)c->n_inner;
+}
+
+static double layer_products(const struct model_config *c)
+{
+    const double C = (double)c->n_embd, A = (double)(c->n_head * c->head_dim);
+    const double kv = (double)(c->n_kv_head * c->head_dim);
+    return C * (A + 2 * kv) + A * C + (c->mlp == MLP_SWIGLU ? 3 : 2) * down_products(c);
+}
+
+/* Pairs of queries and keys in the first `layers` layers. */
+static double pairs_of(const struct model_config *c, size_t seq_len, size_t layers)
+{
+    double pairs = 0;
+    for (size_t l = 0; l < layers; l++)
+        pairs += (double)attention_pairs(seq_len, c->layer_kind[l] & LAYER_WINDOW ? c->window : 0);
+    return pairs;
+}
+
 double decoder_train_flops_per_token(const struct model_config *c, size_t seq_len)
 {
-    const double C = (double)c->n_embd, F = (double)c->n_inner, A = (double)(c->n_head * c->head_dim);
-    const double kv = (double)(c->n_kv_head * c->head_dim), T = (double)seq_len;
-    double pairs = 0; /* of queries and keys, in all layers */
-    for (size_t l = 0; l < c->n_layer; l++)
-        pairs += (double)attention_pairs(seq_len, c->layer_kind[l] & LAYER_WINDOW ? c->window : 0);
-    const double layer = C * (A + 2 * kv) + A * C + (c->mlp == MLP_SWIGLU ? 3 : 2) * C * F;
-    return 6 * ((double)c->n_layer * layer + (double)c->vocab_size * C) + 12 * A * pairs / T;
+    const double A = (double)(c->n_head * c->head_dim), head = (double)c->vocab_size * (double)c->n_embd;
+    return 6 * ((double)c->n_layer * layer_products(c) + head) +
+           12 * A * pairs_of(c, seq_len, c->n_layer) / (double)seq_len;
+}
+
+/* The last product is not run again: nothing wants its result. */
+double decoder_recompute_flops_per_token(const struct model_config *c, size_t seq_len, size_t recompute)
+{
+    const size_t layers = recomputed(c, recompute);
+    const double A = (double)(c->n_head * c->head_dim);
+    return 2 * (double)layers * (layer_products(c) - down_products(c)) +
+           4 * A * pairs_of(c, seq_len, layers) / (double)seq_len;
 }

@@ -11,6 +11,11 @@
  *     R2  own rows: through q k v and norm 1 to the residual stream; tiles: gradient of q k v.  No barrier: the next R1
  *         touches other buffers (ln1 alternates; dqkv and dln1 are written again only behind the next barriers).
  *
+ * A layer that is run again (l < recompute) is so before its R1: own rows to q k v | barrier | attention by heads |
+ * barrier | own rows to before the activation.  The layers 0 … recompute share their buffers, and the last of them finds
+ * there what its own forward left.  Their last readers are in A of the layer above, which a barrier follows; only
+ * norm 1 of that layer is still to be read, in the A to come, so x, mean1 and rstd1 are each layer's own.
+ *
  * Last: norm 1 of layer 0 and the embeddings, by columns.  A buffer is rewritten only when a barrier lies between its
  * last reader and the writer; ThreadSanitizer and the one-hash test hold this file to it.
  */
@@ -243,6 +248,8 @@ void decoder_train_leaf(struct sphere *me, struct decoder *d, const struct leaf 
     norm_rows_backward(&normf, d->g0 + own.begin * C, d->g0 + own.begin * C, NULL, d->dxf + own.begin * C,
                        d->x_last + own.begin * C, own.end - own.begin, C, d->meanf + own.begin, d->rstdf + own.begin);
     for (size_t l = d->L; l-- > 0;) {
+        if (l < d->recompute)
+            decoder_rerun_layer(me, d, l, leaf);
         sphere_phase(me, "R1");
         phase_r1(me, d, leaf, l, own);
         sphere_barrier(me);

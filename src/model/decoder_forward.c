@@ -105,6 +105,7 @@ static void rows_to_qkv(struct sphere *me, struct decoder *d, size_t l, struct l
     }
 }
 
+/* x_next NULL: the last product is left out, and the activation before it. */
 static void rows_to_next(struct sphere *me, struct decoder *d, size_t l, struct layer_acts *a, float *x_next,
                          struct share own, struct row_scratch *s, const struct leaf *leaf)
 {
@@ -122,6 +123,8 @@ static void rows_to_next(struct sphere *me, struct decoder *d, size_t l, struct 
         residual_product(me, a->mid + r * C, a->att + r * d->A, d->A, n, &p->proj, a->x + r * C, &drop_proj, mask0 + r);
         norm_rows(&norm, s->ln, a->mid + r * C, n, C, a->mean2 + r, a->rstd2 + r);
         matmul_rows(me, h, U, s->ln, C, n, &p->up.forward, p->up.bias, NULL, 0);
+        if (!x_next)
+            continue;
         if (d->swiglu)
             swiglu_rows(me, s->h, act_stride, h, U, n, F, all);
         else
@@ -169,6 +172,25 @@ void decoder_forward(struct sphere *me, struct decoder *d, const struct leaf *le
     norm_rows(&normf, d->xf + own.begin * C, d->x_last + own.begin * C, own.end - own.begin, C, d->meanf + own.begin,
               d->rstdf + own.begin);
     sphere_barrier(me);
+}
+
+void decoder_rerun_layer(struct sphere *me, struct decoder *d, size_t l, const struct leaf *leaf)
+{
+    const size_t mark = arena_mark(&me->scratch);
+    const struct share own = own_rows(me, d->rows);
+    struct layer_acts *a = &d->acts[l];
+    struct row_scratch s = row_scratch_take(me, d);
+    sphere_phase(me, "recompute");
+    rows_to_qkv(me, d, l, a, own, &s, leaf);
+    arena_reset(&me->scratch, mark);
+    sphere_barrier(me);
+    const struct attention attention = attention_of(d, a, l, leaf);
+    const struct work work = attention_forward_work(&attention);
+    work_run(me, &work, 1);
+    sphere_barrier(me);
+    s = row_scratch_take(me, d);
+    rows_to_next(me, d, l, a, NULL, own, &s, leaf);
+    arena_reset(&me->scratch, mark);
 }
 
 size_t decoder_chunks(const struct decoder *d)

@@ -49,6 +49,8 @@ struct layer_packed {
     struct fused qkv, proj, up, down;
 };
 
+/* Layers that are run again share one set of all but the first three: the gradient of norm 1 reads those of the layer above
+ * while the layer in hand is already there again. */
 struct layer_acts {
     float *x;                 /* [BT,C] input of the layer, own */
     float *mean1, *rstd1;     /* [BT] */
@@ -70,6 +72,7 @@ struct decoder {
     size_t A, E, U;                   /* H D; (H + 2 kv_heads) D; columns of the product before the activation, F or 2F */
     bool swiglu, out_in;              /* out_in: matrices lie [out,in], not [in,out] */
     size_t num_qkv, num_up;           /* matrices of a layer's first and third product */
+    size_t recompute;                 /* layers 0 … recompute-1 are run again; they share their buffers with the next one */
     size_t chunk;                     /* rows whose logits exist at a time */
     size_t logits_stride;
     struct layer_params *params;
@@ -142,6 +145,10 @@ struct heads heads_of(const struct decoder *d, const struct layer_acts *a, size_
 
 /* Forward of a whole leaf to xf, behind a barrier. */
 void decoder_forward(struct sphere *me, struct decoder *d, const struct leaf *leaf);
+
+/* Makes layer l's activations again from its input, with the bits of the forward: all that its backward reads.  Begins
+ * behind the barrier after phase A of the layer above; ends with own rows that have met nobody since they were made. */
+void decoder_rerun_layer(struct sphere *me, struct decoder *d, size_t l, const struct leaf *leaf);
 
 /* Logits and loss of the rows of one chunk that this member owns; in training also dlogits in place and dxf. */
 void decoder_head_rows(struct sphere *me, struct decoder *d, size_t begin, size_t rows, const struct leaf *leaf);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, DTYPE, OPTIMIZER, MUON, CHOICE, FLAG, LAYERS };
+enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, DTYPE, OPTIMIZER, MUON, RECOMPUTE, CHOICE, FLAG, LAYERS };
 
 static const struct field {
     const char *key;
@@ -73,6 +73,7 @@ static const struct field {
     {"optimizer", OPTIMIZER, true, false, false, IN(optimizer)}, /* adamw is not hashed: it was all there was before */
     {"muon_lr", MUON, true, false, false, IN(muon_lr)},          /* of those that follow, only Muon has a record */
     {"muon_momentum", MUON, true, false, false, IN(muon_momentum)},
+    {"recompute", RECOMPUTE, false, false, false, IN(recompute)}, /* 0 where a run of before does not say */
     {"eval_every", U64, false, false, false, IN(eval_every)},
     {"eval_batches", U64, false, false, false, IN(eval_batches)},
     {"save_every", U64, false, false, false, IN(save_every)},
@@ -96,6 +97,7 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
 {
     switch (f->kind) {
     case SIZE:
+    case RECOMPUTE:
         return *(const size_t *)at(s, f);
     case SCHEDULE:
         return (uint64_t) * (const enum schedule_kind *)at(s, f);
@@ -187,6 +189,8 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
         REFUSE("muon_lr is %g, it must be from 0 (the same as lr) to 1000", s->muon_lr);
     if (!(s->muon_momentum >= 0 && s->muon_momentum < 1))
         REFUSE("muon_momentum is %g, it must be at least 0 and below 1", s->muon_momentum);
+    if (s->recompute > s->model.n_layer)
+        REFUSE("recompute is %zu, the model has %zu layers", s->recompute, s->model.n_layer);
     if (s->keep < 2)
         REFUSE("keep is %" PRIu64 ", at least 2 checkpoints must be kept", s->keep);
 #undef REFUSE
@@ -263,6 +267,12 @@ static enum status read_field(struct train_settings *out, const struct field *f,
         st = json_get_text(object, f->key, false, &name, where, err);
         if (st == STATUS_OK && (st = optimizer_parse(name, to, err)) != STATUS_OK)
             error_prefix(err, "%s", where);
+        return st;
+    }
+    case RECOMPUTE: {
+        uint64_t value = 0;
+        st = json_get_u64(object, f->key, false, INT64_MAX, &value, where, err);
+        *(size_t *)to = (size_t)value;
         return st;
     }
     case MUON:

@@ -80,6 +80,11 @@ static struct pieces pieces(const struct train_settings *s)
     return p;
 }
 
+static struct decoder_memory plan_decoder(const struct train_settings *s)
+{
+    return decoder_plan_training(&s->model, s->dtype, s->micro_batch, s->seq_len, s->recompute);
+}
+
 /* A sphere's scratch serves the decoder, and the optimizer after it. */
 static size_t sphere_scratch(const struct train_settings *s, const struct decoder_memory *decoder)
 {
@@ -96,7 +101,7 @@ static enum status plan_fixed(const struct train_settings *s, int num_spheres, s
     if (num_spheres < 1 || num_spheres > SPHERES_MAX)
         return error_set(err, STATUS_CONFIG, "%d spheres were asked for, there may be 1 to %d", num_spheres,
                          (int)SPHERES_MAX);
-    struct decoder_memory decoder = decoder_plan(&s->model, DECODER_TRAIN, s->dtype, s->micro_batch, s->seq_len);
+    struct decoder_memory decoder = plan_decoder(s);
     struct pieces p = pieces(s);
     struct batch_options options = batch_options(s);
     size_t width = (size_t)(num_spheres < decoder.max_width ? num_spheres : decoder.max_width);
@@ -195,11 +200,11 @@ static struct training *create(const struct train_settings *settings, struct err
     t->model = model_new(&settings->model, err);
     if (!t->model)
         goto fail;
-    struct decoder_memory plan =
-        decoder_plan(&settings->model, DECODER_TRAIN, settings->dtype, settings->micro_batch, settings->seq_len);
+    const struct decoder_memory plan = plan_decoder(settings);
     t->sphere_scratch_bytes = sphere_scratch(settings, &plan);
     t->max_width = plan.max_width;
-    t->decoder = decoder_new(t->model, DECODER_TRAIN, settings->dtype, settings->micro_batch, settings->seq_len, err);
+    t->decoder = decoder_new_training(t->model, settings->dtype, settings->micro_batch, settings->seq_len,
+                                      settings->recompute, err);
     if (!t->decoder)
         goto fail;
 

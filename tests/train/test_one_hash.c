@@ -160,6 +160,44 @@ START_TEST(any_number_of_spheres_gives_the_same_bits_in_llamas_kind)
 }
 END_TEST
 
+/* Layers run again: the bits of none.  Four layers in a GPT-2 with dropout, in the others their heads' norms, windows and
+ * shared keys, in f32 and bf16; sets of buffers are shared by two layers up to all. */
+START_TEST(layers_run_again_give_the_same_bits)
+{
+    static const int few[] = {1, 2, 3, 13};
+    static const enum model_family families[] = {MODEL_GPT2, MODEL_LLAMA, MODEL_QWEN2, MODEL_QWEN3};
+    const enum model_family family = families[_i % 4];
+    struct train_settings s = family == MODEL_GPT2 ? fixture_settings(2, 3, 4, 0.1f) : llama_kind(family, 2);
+    s.model.n_layer = 4;
+    if (family == MODEL_QWEN2 || family == MODEL_QWEN3)
+        s.model.layer_kind[3] = LAYER_WINDOW;
+    if (family != MODEL_GPT2)
+        s.model.attn_pdrop = 0.1f;
+    s.dtype = _i < 4 ? DTYPE_F32 : DTYPE_BF16;
+    s.steps = 4;
+    const struct trace kept = train(&s, 1, TEAM_SERIAL);
+    size_t bytes = SIZE_MAX;
+    for (size_t recompute = 0; recompute <= 4; recompute++) {
+        s.recompute = recompute;
+        struct training_memory memory;
+        struct error err = {0};
+        OK_OR_SAY(training_plan(&s, 1, &memory, &err), err);
+        ck_assert_msg(recompute == 4 ? memory.activation_bytes == bytes : memory.activation_bytes < bytes,
+                      "%zu layers run again: %zu bytes, %zu with one less", recompute, memory.activation_bytes, bytes);
+        bytes = memory.activation_bytes;
+        for (size_t i = 0; i < sizeof few / sizeof *few && recompute > 0; i++) {
+            if (fixture_sanitized() && recompute % 2 == 0)
+                continue;
+            char what[96];
+            snprintf(what, sizeof what, "%s, %zu layers run again, %d spheres", model_family_name(family), recompute,
+                     few[i]);
+            const struct trace trace = train(&s, few[i], TEAM_PTHREAD);
+            expect_same(&kept, &trace, what);
+        }
+    }
+}
+END_TEST
+
 struct cut {
     uint64_t at;
     int before, after;
@@ -281,6 +319,11 @@ int main(void)
     tcase_add_loop_test(tc, any_optimizer_resumes, 0, OPTIMIZERS);
     tcase_add_test(tc, full_width_gives_the_same_bits);
     tcase_add_test(tc, another_seed_or_cut_of_the_batch_gives_other_bits);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("recompute");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 300);
+    tcase_add_loop_test(tc, layers_run_again_give_the_same_bits, 0, 8);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -162,6 +162,7 @@ START_TEST(a_step_allocates_nothing)
 {
     static const size_t leaves[] = {1, 13, 150};
     struct train_settings s = fixture_settings(leaves[_i], 1, 30, 0.1f);
+    s.recompute = (size_t)_i;
     struct fixture_run r = fixture_start(&fixture, &s, 5, TEAM_PTHREAD);
     double val;
     fixture_steps(&r, 1);
@@ -424,10 +425,11 @@ START_TEST(the_callback_may_end_the_epoch)
 }
 END_TEST
 
-/* Sequences and tokens are each counted once, whoever took them. */
-START_TEST(statistics_add_up)
+/* Sequences and tokens are each counted once, whoever took them.  FLOPs of all spheres. */
+static uint64_t statistics_of(size_t recompute)
 {
     struct train_settings s = fixture_settings(3, 4, 100, 0);
+    s.recompute = recompute;
     struct fixture_run r = fixture_start(&fixture, &s, 14, TEAM_PTHREAD);
     fixture_steps(&r, 5);
     struct stats_report report;
@@ -451,6 +453,19 @@ START_TEST(statistics_add_up)
     ck_assert_msg(!(fabs((double)flops / planned - 1) > 0.5), "%g counted, %g planned", (double)flops, planned);
     stats_report_release(&report);
     fixture_stop(&r);
+    return flops;
+}
+
+START_TEST(statistics_add_up)
+{
+    uint64_t flops[2];
+    for (size_t recompute = 0; recompute < 2; recompute++)
+        flops[recompute] = statistics_of(recompute);
+    /* a layer run again: its products but the last, exactly; attention's count as computed, to whole blocks */
+    const struct train_settings s = fixture_settings(3, 4, 100, 0);
+    const double again = decoder_recompute_flops_per_token(&s.model, s.seq_len, 1) * 5 * 12 * 16;
+    const double more = (double)(flops[1] - flops[0]);
+    ck_assert_msg(flops[1] > flops[0] && !(fabs(more / again - 1) > 0.2), "%g counted, %g planned", more, again);
 }
 END_TEST
 
