@@ -72,7 +72,7 @@ RUN_TESTS = JOBS=$(JOBS) sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean check-aarch64 help \
+.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean check-aarch64 fuzz help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -100,6 +100,11 @@ CFLAGS_app_peers_gomp := $(OPENMP)
 
 # Conversions of whole files, element by element: gcc vectorises them at -O3 only.
 CFLAGS_src_formats_tensor_type := $(if $(SANITIZE),,-O3)
+
+# Most of a fuzzer's time on tokenizers would go into telling it of comparisons that fill tables.
+ifneq (,$(findstring fuzzer,$(SANITIZE)))
+$(foreach f,$(wildcard src/tokenizer/*.c),$(eval CFLAGS_$(subst /,_,$(f:.c=)) := -fno-sanitize-coverage=trace-cmp))
+endif
 
 # gcc vectorises loops over 16 lanes at -O3; clang does at -O2, where it also keeps the product's accumulators in
 # registers (at -O3 it spills them, 46 GFLOP/s instead of 114).  Under sanitizers gcc would take minutes a file.
@@ -189,6 +194,28 @@ tsan: ## ThreadSanitizer, unit tests on the pthread back end (OpenMP runtimes ar
 tsan: export CLLM_TEST_BACKENDS := pthread
 asan ubsan asan-ubsan tsan: export CK_TIMEOUT_MULTIPLIER ?= 20
 asan ubsan asan-ubsan tsan: export CLLM_TEST_SANITIZED := 1
+
+# libFuzzer on one parser of tests/fuzz/parsers.h, from its good files and its corpus, until FUZZ_FLAGS say stop; the inputs it keeps
+# are in build/fuzz/TARGET, from where the next run goes on, and one that fails lies beside it.  Words to put in are the
+# texts in the parsers' sources.
+FUZZ_FLAGS ?= -max_total_time=60
+FUZZ_BYTES := config=1500 tokenizer=1500 chat=1500 shards=400 encoder=160 safetensors=500 gguf=5000 llmc=3000
+FUZZ_BUILD := $(MAKE) --no-print-directory CONFIG=fuzz CC='$(if $(findstring clang,$(CC)),$(CC),clang)' \
+              SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+fuzz: ## libFuzzer (clang) on TARGET=NAME, one of PARSERS in tests/fuzz/parsers.h; FUZZ_FLAGS are its options
+	@test -n '$(TARGET)' || { echo "make fuzz TARGET=NAME: which of PARSERS in tests/fuzz/parsers.h?"; exit 2; }
+	@$(MAKE) --no-print-directory build/release/tests/fuzz/test_parsers
+	@$(FUZZ_BUILD) build/fuzz/fuzz_$(TARGET)
+	@mkdir -p build/fuzz/$(TARGET) build/fuzz/$(TARGET).seeds
+	@build/release/tests/fuzz/test_parsers --seeds build/fuzz/$(TARGET).seeds $(TARGET)
+	@grep -rohE '"[A-Za-z_][A-Za-z0-9_.]{2,40}"' src/formats src/tokenizer src/model | sort -u >build/fuzz/words.dict
+	ASAN_OPTIONS=malloc_context_size=0:quarantine_size_mb=2:thread_local_quarantine_size_kb=64 build/fuzz/fuzz_$(TARGET) \
+	    -max_len=$(or $(patsubst $(TARGET)=%,%,$(filter $(TARGET)=%,$(FUZZ_BYTES))),1000) -dict=build/fuzz/words.dict \
+	    -artifact_prefix=build/fuzz/$(TARGET)- $(FUZZ_FLAGS) build/fuzz/$(TARGET) build/fuzz/$(TARGET).seeds
+
+$(B)/fuzz_%: tests/fuzz/test_parsers.c $(LIB) $(B)/flags
+	$(SAY) FUZZ $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests $(ALL_CFLAGS) -Wno-unused-function -fsanitize=fuzzer -DFUZZ=$* $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(LIB) $(ALL_LIBS)
 
 # Slow by a factor of fifty, so the modules that take foreign bytes and own memory, the pool, and one small training as
 # a whole.

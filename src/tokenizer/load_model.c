@@ -10,21 +10,18 @@
 
 #include <string.h>
 
+enum { BYTE_CHARACTERS = NUM_BYTES + 0x44 }; /* 0x44 bytes are written by a character that is not theirs */
+
 /* Printable characters of Latin-1 stand for themselves, the others in order from U+0100 (GPT-2's encoder.py,
  * bytes_to_unicode). */
 uint32_t byte_character(unsigned byte)
 {
-    uint32_t moved = 0;
-    for (unsigned b = 0;; b++) {
-        const bool itself = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
-        if (b == byte)
-            return itself ? b : NUM_BYTES + moved;
-        if (!itself)
-            moved++;
-    }
+    if (byte < '!')
+        return NUM_BYTES + byte;
+    if (byte > '~' && byte < 0xA1)
+        return NUM_BYTES + '!' + (byte - 0x7F);
+    return byte == 0xAD ? BYTE_CHARACTERS - 1 : byte;
 }
-
-enum { BYTE_CHARACTERS = 0x144 };
 
 /* out[c]: the byte that character c stands for, or -1. */
 static void byte_of_character(int out[BYTE_CHARACTERS])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * tokenizer/unicode_internal.h - the properties of characters that splitting goes by, in a table of two stages.
  *
- * A code point's first stage names the block of 128 it lies in; equal blocks are kept once, so the whole is some tens of
+ * A code point's first stage names the block of 128 it lies in; blocks of one kind of character are kept once, so the whole is some tens of
  * KiB.  Made when a tokenizer is, from the ranges in unicode_ranges.h, and immutable then.
  */
 #ifndef TOKENIZER_UNICODE_INTERNAL_H
