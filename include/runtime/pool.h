@@ -83,6 +83,12 @@ enum status pool_submit(struct pool *pool, enum pool_priority priority, pool_tas
  * refused, the pool is as it was.  STATUS_MISUSE when not started or stopped. */
 enum status pool_resize(struct pool *pool, int num_threads, struct error *err);
 
+/* Changes gang_threads, 0 … POOL_THREADS_MAX, between two gangs.  Threads too many end after a while.  Where gangs sit was
+ * read when the pool was made, for gangs as wide as were wanted then; wider ones of 16 members a CPU and more may have
+ * neighbours of the heap on CPUs that are no neighbours.  STATUS_SYSTEM or STATUS_NOMEM: a thread was refused, the pool is
+ * as it was.  STATUS_MISUSE: by a task, or when not running. */
+enum status pool_resize_gangs(struct pool *pool, int gang_threads, struct error *err);
+
 /* Calls fn(id, arg) once on each of `width` threads at the same time, id 0 … width-1 and always the same thread for an
  * id, and returns when all are back, so that the members may wait for each other.  A worker joins after the task it
  * has in hand, and has a look for tasks before it joins another gang; while all workers are in a gang, tasks wait.

@@ -78,6 +78,13 @@ const struct step_profile *threaded_training_profiled(const struct threaded_trai
 
 int threaded_training_width(struct threaded_training *system); /* spheres that can find work in this model */
 
+/* Trains on with another number of spheres, 1 … 1885 (0 = auto-detect), by the driving thread between two steps; the
+ * weights are those of any other number.  A pool that was given gets as many threads for gangs, no fewer than it has
+ * workers: nobody else may have a wider team on it then.  The statistics begin anew.  STATUS_CONFIG: a number that cannot be,
+ * or more than one with the serial back end; STATUS_NOMEM, STATUS_SYSTEM: no memory for the scratch of so many, or no threads;
+ * STATUS_MISUSE: profiled.  Then all is as it was. */
+enum status threaded_training_set_spheres(struct threaded_training *system, int num_spheres, struct error *err);
+
 /* Control, from any thread. */
 enum training_command {
     TRAINING_PAUSE,      /* after the present step, until RESUME */
@@ -89,11 +96,19 @@ enum training_command {
 };
 void threaded_training_command(struct threaded_training *system, enum training_command command);
 bool threaded_training_paused(const struct threaded_training *system);
+bool threaded_training_pause_wished(struct threaded_training *system); /* by the last PAUSE or RESUME */
 bool threaded_training_stopping(const struct threaded_training *system); /* STOP or CANCEL was asked */
 
 /* Called by the driving thread after each step, before control is looked at.  A status other than OK ends the
  * epoch with it.  `save_asked` is set when SAVE_NOW came. */
 typedef enum status training_step_fn(void *ctx, struct threaded_training *system, bool save_asked, struct error *err);
 void threaded_training_on_step(struct threaded_training *system, training_step_fn *fn, void *ctx);
+
+/* Called by the driving thread in threaded_train_epoch before each step; during a pause at once, some times a second, and
+ * whenever threaded_training_wake (any thread) was called.  It may do anything that may be done between two steps.  A
+ * status other than OK ends the epoch with it. */
+typedef enum status training_control_fn(void *ctx, struct threaded_training *system, struct error *err);
+void threaded_training_on_control(struct threaded_training *system, training_control_fn *fn, void *ctx);
+void threaded_training_wake(struct threaded_training *system);
 
 #endif

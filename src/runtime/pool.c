@@ -91,6 +91,7 @@ static enum status take_numa(struct pool *pool, struct error *err)
 static enum status take_gangs(struct pool *pool, struct error *err)
 {
     const int wanted = pool->options.gang_threads;
+    atomic_store(&pool->gang_threads, wanted);
     if (wanted < 0 || wanted > POOL_THREADS_MAX)
         return error_set(err, STATUS_CONFIG, "gang_threads must be 0 to %d, not %d", POOL_THREADS_MAX, wanted);
     if (!pool->options.thread_name)
@@ -425,6 +426,33 @@ enum status pool_resize(struct pool *pool, int num_threads, struct error *err)
     return status;
 }
 
+/* Threads that are too many find out in park, and end there. */
+enum status pool_resize_gangs(struct pool *pool, int gang_threads, struct error *err)
+{
+    if (gang_threads < 0 || gang_threads > POOL_THREADS_MAX)
+        return error_set(err, STATUS_CONFIG, "gang_threads must be 0 to %d, not %d", POOL_THREADS_MAX, gang_threads);
+    if (pool__self(pool))
+        return error_set(err, STATUS_MISUSE, "a task cannot resize the gangs of its pool");
+    lock(&pool->gang_mu);
+    lock(&pool->mu);
+    enum status status = STATUS_OK;
+    if (atomic_load(&pool->state) != POOL_RUNNING)
+        status = error_set(err, STATUS_MISUSE, "only a pool that runs can be resized");
+    const int before = atomic_load(&pool->gang_threads);
+    atomic_store(&pool->gang_threads, gang_threads); /* before they start: who sees itself beyond it ends */
+    for (int id = 0; id < gang_threads && status == STATUS_OK; id++)
+        status = pool__start_worker(pool, id, false, err);
+    if (status != STATUS_OK) {
+        atomic_store(&pool->gang_threads, before);
+        error_prefix(err, "gangs of %d threads in place of %d", gang_threads, before);
+    }
+    for (int id = atomic_load(&pool->gang_threads); id < atomic_load(&pool->slots); id++)
+        pool__rouse(atomic_load(&pool->workers[id]));
+    unlock(&pool->mu);
+    unlock(&pool->gang_mu);
+    return status;
+}
+
 int pool_size(const struct pool *pool)
 {
     return atomic_load(&((struct pool *)pool)->wanted);
@@ -432,8 +460,8 @@ int pool_size(const struct pool *pool)
 
 int pool_gang_size(const struct pool *pool)
 {
-    const int size = pool_size(pool);
-    return size > pool->options.gang_threads ? size : pool->options.gang_threads;
+    const int size = pool_size(pool), gangs = atomic_load(&((struct pool *)pool)->gang_threads);
+    return size > gangs ? size : gangs;
 }
 
 const char *pool_note(const struct pool *pool)

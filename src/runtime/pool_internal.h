@@ -76,6 +76,7 @@ enum { IDLE_WORDS = (2 * POOL_THREADS_MAX + 63) / 64 };
 
 struct pool {
     struct pool_options options; /* as taken: nothing is 0 that means "default" */
+    _Atomic int gang_threads;    /* written under gang_mu and mu */
     struct records *store;
     struct places places;      /* to pin to */
     struct cpu_map map;        /* of a pinned pool, else empty */

@@ -430,12 +430,13 @@ static struct future *idle(struct worker *worker)
 static bool park(struct worker *worker)
 {
     struct pool *pool = worker->pool;
-    const bool stays = worker->id < pool->options.gang_threads;
+    bool stays;
     book(worker, &worker->shown.busy_ns);
     if (some_work(pool))
         pool__notify(pool);
     become_inactive(pool);
     do {
+        stays = worker->id < atomic_load(&pool->gang_threads);
         pool__take_word(&worker->word, WORD_NUDGED, stays ? 0 : PARK_NS);
         book(worker, &worker->shown.asleep_ns);
         if (atomic_load(&worker->gang)) {
@@ -446,7 +447,7 @@ static bool park(struct worker *worker)
     if (atomic_load(&pool->state) == POOL_ENDING)
         return false;
     CHECK(pthread_mutex_lock(&pool->mu) == 0);
-    const bool ends = !stays && worker->id >= atomic_load(&pool->limit);
+    const bool ends = worker->id >= atomic_load(&pool->gang_threads) && worker->id >= atomic_load(&pool->limit);
     if (ends)
         worker->presence = WORKER_ENDED;
     else

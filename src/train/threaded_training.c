@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "ops/adamw.h"
 #include "runtime/cancel.h"
+#include "runtime/pool.h"
 #include "runtime/profile.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
@@ -45,9 +46,13 @@ struct threaded_training {
     training_step_fn *on_step;
     void *on_step_ctx;
 
+    training_control_fn *on_control;
+    void *on_control_ctx;
+
     struct mutex *mu;
     struct cond *changed;
     bool pause, save; /* guarded by mu */
+    bool woken;       /* likewise: on_control is to look */
     atomic_bool paused;
     struct cancel *stop, *cancel; /* ours, set to cancelled by command */
     const struct cancel *outer_stop, *outer_cancel;
@@ -168,6 +173,58 @@ void threaded_training_free(struct threaded_training *s)
     cond_free(s->changed);
     mutex_free(s->mu);
     mem_free(s);
+}
+
+/* ---- another number of spheres ---- */
+
+static enum status may_have_spheres(const struct threaded_training *s, int num_spheres, const struct topology *topology,
+                                    struct error *err)
+{
+    if (num_spheres < 1 || num_spheres > SPHERES_MAX)
+        return error_set(err, STATUS_CONFIG, "the number of spheres must be 1 to %d, not %d", SPHERES_MAX, num_spheres);
+    if (team_backend(s->team) == TEAM_SERIAL && num_spheres > 1)
+        return error_set(err, STATUS_CONFIG, "the serial back end has one sphere; %d were asked for", num_spheres);
+    if (s->profile.team)
+        return error_set(err, STATUS_MISUSE, "the steps are being profiled sphere by sphere, so their number stays %d",
+                         team_size(s->team));
+    const int more = choose_width(s->training, num_spheres) - s->width;
+    return more > 0 ? check_memory(s->training, more, topology, err) : STATUS_OK;
+}
+
+enum status threaded_training_set_spheres(struct threaded_training *s, int num_spheres, struct error *err)
+{
+    struct topology topology;
+    topology_read(&topology);
+    if (num_spheres == 0)
+        num_spheres = team_backend(s->team) == TEAM_SERIAL ? 1 : topology_auto_spheres(&topology);
+    enum status st = may_have_spheres(s, num_spheres, &topology, err);
+    if (st != STATUS_OK || num_spheres == team_size(s->team))
+        return st;
+    struct pool *pool = team_backend(s->team) == TEAM_PTHREAD ? s->pool : NULL;
+    const int gangs = pool ? pool_gang_size(pool) : 0;
+    if (pool && num_spheres > gangs && (st = pool_resize_gangs(pool, num_spheres, err)) != STATUS_OK)
+        return st;
+    const struct team_options options = {.num_spheres = num_spheres,
+                                         .backend = team_backend(s->team),
+                                         .pool = s->pool,
+                                         .scratch_bytes = s->training->sphere_scratch_bytes};
+    struct team *team = team_new(&options, err), *before = s->team;
+    if (team) {
+        mutex_lock(s->mu);
+        s->team = team;
+        s->width = choose_width(s->training, num_spheres);
+        s->start_ns = clock_now_ns();
+        mutex_unlock(s->mu);
+        team_free(before);
+    } else {
+        st = err->status;
+    }
+    /* Threads that nobody wants: of the team that went, or of the one that could not be made. */
+    const int wanted = team ? num_spheres : gangs;
+    struct error ignored;
+    if (pool && pool_gang_size(pool) > wanted)
+        pool_resize_gangs(pool, wanted, &ignored);
+    return st;
 }
 
 /* ---- a step, seen by a sphere ---- */
@@ -343,16 +400,23 @@ enum status threaded_train_step(struct threaded_training *s)
     return STATUS_OK;
 }
 
-/* Waits while a pause is wished. */
-static void wait_while_paused(struct threaded_training *s)
+/* Lets control have its say, and waits while a pause is wished; control goes on having it then. */
+static enum status between_steps(struct threaded_training *s)
 {
-    mutex_lock(s->mu);
-    while (s->pause && !threaded_training_stopping(s)) {
-        atomic_store_explicit(&s->paused, true, memory_order_relaxed);
-        cond_wait_for(s->changed, s->mu, pause_look_ns); /* a token of the caller's does not signal us */
+    for (;;) {
+        const enum status st = s->on_control ? s->on_control(s->on_control_ctx, s, &s->error) : STATUS_OK;
+        if (st != STATUS_OK)
+            return st;
+        mutex_lock(s->mu);
+        const bool pause = s->pause && !threaded_training_stopping(s);
+        atomic_store_explicit(&s->paused, pause, memory_order_relaxed);
+        if (pause && !s->woken)
+            cond_wait_for(s->changed, s->mu, pause_look_ns); /* a token of the caller's does not signal us */
+        s->woken = false;
+        mutex_unlock(s->mu);
+        if (!pause)
+            return STATUS_OK;
     }
-    atomic_store_explicit(&s->paused, false, memory_order_relaxed);
-    mutex_unlock(s->mu);
 }
 
 static bool take_save(struct threaded_training *s)
@@ -370,12 +434,14 @@ enum status threaded_train_epoch(struct threaded_training *s)
     const uint64_t windows = batch_iterator_windows(s->iterator);
     const uint64_t epoch = t->sample / windows;
     while (t->step < t->settings.steps && t->sample / windows == epoch) {
-        wait_while_paused(s);
+        enum status st = between_steps(s);
+        if (st != STATUS_OK)
+            return st;
         if (is_cancelled(s))
             return error_set(&s->error, STATUS_CANCELLED, "cancelled after step %" PRIu64, t->step);
         if (is_stopped(s))
             return STATUS_OK;
-        enum status st = threaded_train_step(s);
+        st = threaded_train_step(s);
         if (st != STATUS_OK)
             return st;
         bool save = take_save(s);
@@ -394,6 +460,12 @@ void threaded_training_on_step(struct threaded_training *s, training_step_fn *fn
 {
     s->on_step = fn;
     s->on_step_ctx = ctx;
+}
+
+void threaded_training_on_control(struct threaded_training *s, training_control_fn *fn, void *ctx)
+{
+    s->on_control = fn;
+    s->on_control_ctx = ctx;
 }
 
 /* ---- evaluation ---- */
@@ -491,8 +563,25 @@ void threaded_training_command(struct threaded_training *s, enum training_comman
         cancel_request(s->cancel, "a cancellation was asked for");
         break;
     }
+    s->woken = true;
     cond_broadcast(s->changed);
     mutex_unlock(s->mu);
+}
+
+void threaded_training_wake(struct threaded_training *s)
+{
+    mutex_lock(s->mu);
+    s->woken = true;
+    cond_broadcast(s->changed);
+    mutex_unlock(s->mu);
+}
+
+bool threaded_training_pause_wished(struct threaded_training *s)
+{
+    mutex_lock(s->mu);
+    const bool pause = s->pause;
+    mutex_unlock(s->mu);
+    return pause;
 }
 
 bool threaded_training_paused(const struct threaded_training *s)
@@ -507,9 +596,14 @@ bool threaded_training_stopping(const struct threaded_training *s)
 
 /* ---- statistics ---- */
 
+/* The team is another after threaded_training_set_spheres; `mu` keeps it from going while it is read. */
+
 int threaded_training_get_num_workers(struct threaded_training *s)
 {
-    return team_size(s->team);
+    mutex_lock(s->mu);
+    const int n = team_size(s->team);
+    mutex_unlock(s->mu);
+    return n;
 }
 
 enum status threaded_training_profile(struct threaded_training *s, uint64_t skip, uint64_t trace, struct error *err)
@@ -524,12 +618,18 @@ const struct step_profile *threaded_training_profiled(const struct threaded_trai
 
 int threaded_training_width(struct threaded_training *s)
 {
-    return s->width;
+    mutex_lock(s->mu);
+    const int width = s->width;
+    mutex_unlock(s->mu);
+    return width;
 }
 
 enum status threaded_training_get_sphere_stats(struct threaded_training *s, int sphere_id, struct sphere_stats *out)
 {
-    return team_stats(s->team, sphere_id, out);
+    mutex_lock(s->mu);
+    const enum status st = team_stats(s->team, sphere_id, out);
+    mutex_unlock(s->mu);
+    return st;
 }
 
 enum status threaded_training_report(const struct threaded_training *s, struct stats_report *out, struct error *err)

@@ -177,6 +177,32 @@ START_TEST(gang_threads_are_the_spare_ones)
 }
 END_TEST
 
+/* Gangs grow and shrink: a thread that stays keeps its number, those too many end, and workers are as they were. */
+START_TEST(gangs_change_their_size)
+{
+    static const int sizes[] = {5, 64, 3, 1, 40, 40, 0, 7};
+    struct pool *pool = gang_pool(2, 1);
+    struct error err = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int widest = sizes[i] > 2 ? sizes[i] : 2;
+        struct roll first = {.width = widest}, second = {.width = widest};
+        ck_assert_msg(pool_resize_gangs(pool, sizes[i], &err) == STATUS_OK, "%s", err.text);
+        ck_assert_int_eq(pool_gang_size(pool), widest);
+        ck_assert_int_eq(pool_size(pool), 2);
+        ck_assert_int_eq(pool_gang_run(pool, widest, answer, &first), STATUS_OK);
+        ck_assert_int_eq(pool_gang_run(pool, widest, answer, &second), STATUS_OK);
+        ck_assert(memcmp(first.thread, second.thread, sizeof first.thread) == 0);
+        ck_assert_int_eq(pool_gang_run(pool, widest + 1, answer, &first), STATUS_MISUSE);
+    }
+    check_threads(7);
+    ck_assert_int_eq(pool_resize_gangs(pool, -1, &err), STATUS_CONFIG);
+    ck_assert_int_eq(pool_resize_gangs(pool, POOL_THREADS_MAX + 1, &err), STATUS_CONFIG);
+    ck_assert_int_eq(pool_stop(pool, POOL_DRAIN), STATUS_OK);
+    ck_assert_int_eq(pool_resize_gangs(pool, 3, &err), STATUS_MISUSE);
+    ck_assert_int_eq(pool_free(pool), STATUS_OK);
+}
+END_TEST
+
 /* Gangs of all widths, tasks that wait for tasks, and a pool that changes its size, all at once. */
 START_TEST(gangs_between_tasks_and_resizing)
 {
@@ -188,6 +214,8 @@ START_TEST(gangs_between_tasks_and_resizing)
         struct future *future;
         if (round % 3 == 0)
             ck_assert_int_eq(pool_resize(m.pool, 1 + round % 5, NULL), STATUS_OK);
+        if (round % 4 == 0)
+            ck_assert_int_eq(pool_resize_gangs(m.pool, 20 + round % 9, NULL), STATUS_OK);
         enum status status;
         while ((status = pool_submit(m.pool, POOL_INTERACTIVE, fib, &f, &future)) == STATUS_QUEUE_FULL)
             sched_yield();
@@ -252,6 +280,7 @@ int main(void)
     tcase_add_test(tc, a_gang_is_wider_than_the_workers);
     tcase_add_test(tc, who_has_a_task_in_hand_keeps_nobody_waiting);
     tcase_add_test(tc, gang_threads_are_the_spare_ones);
+    tcase_add_test(tc, gangs_change_their_size);
     tcase_add_test(tc, gangs_between_tasks_and_resizing);
     tcase_add_test(tc, misuse_of_gangs_is_answered);
     return run_cases("gang", tc);
