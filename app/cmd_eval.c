@@ -3,7 +3,8 @@
  *
  * The stream of tokens is cut into windows of seq-len that follow one another; every token but the first is predicted
  * once, in the last, shorter window too.  Windows are computed one by one and their sums added in order, so the figure
- * is a function of the model and the text alone: no batch size, no number of threads.
+ * is a function of the model and the text alone: no batch size, no number of threads.  With --packing documents a
+ * token sees its own document only, and what counts are the tokens that have one of theirs before them.
  */
 #include "app/command.h"
 #include "app/dataset.h"
@@ -17,6 +18,8 @@
 #include "base/file.h"
 #include "base/human.h"
 #include "base/memory.h"
+#include "data/documents.h"
+#include "data/packing.h"
 #include "formats/json.h"
 #include "model/decoder.h"
 #include "topology/topology.h"
@@ -45,9 +48,12 @@ struct eval {
     int width, threads;
     size_t seq_len, window; /* asked for; that of the decoder */
     uint64_t max_tokens, predicted, windows, text_bytes;
-    bool bytes_known, begun;
+    bool bytes_known, begun, of_shards;
     double loss_sum;
     struct buffer pending;  /* int32_t: tokens that begin the next window */
+    enum packing packing;
+    struct buffer begins;   /* bool: which of them begin documents; with packing */
+    struct buffer first, supervised; /* int32_t and bool of the window */
     bool packed;
     const char *logits_out; /* file for the logits of the first window, or NULL */
     /* of the window being computed */
@@ -58,6 +64,11 @@ struct eval {
 static int32_t *ids(struct buffer *buffer)
 {
     return (int32_t *)(void *)buffer->data;
+}
+
+static bool *flags(struct buffer *buffer)
+{
+    return (bool *)buffer->data;
 }
 
 static size_t num_ids(const struct buffer *buffer)
@@ -98,14 +109,59 @@ static void eval_window(struct sphere *me, void *arg)
     struct eval *e = arg;
     if (!e->packed)
         decoder_pack(me, e->decoder);
-    const struct leaf leaf = {.inputs = e->tokens, .targets = e->tokens + 1};
+    const bool packed = e->packing != PACKING_NONE;
+    const struct leaf leaf = {.inputs = e->tokens,
+                              .targets = e->tokens + 1,
+                              .first = packed ? ids(&e->first) : NULL,
+                              .supervised = packed ? flags(&e->supervised) : NULL};
     decoder_eval_leaf(me, e->decoder, &leaf, &e->window_loss);
 }
 
-/* Predicts tokens[1 … n] from those before them. */
-static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, struct error *err)
+/* Bytes of text that a token stands for; in text the one that parts documents stands for none. */
+static enum status token_bytes(const struct eval *e, int32_t token, uint64_t *bytes, struct error *err)
 {
+    const struct tokenizer *tokenizer = e->loaded.tokenizer;
+    struct buffer text = {0};
+    enum status status = STATUS_OK;
+    if (tokenizer && (uint32_t)token < tokenizer_vocab_size(tokenizer) &&
+        (e->of_shards || token != tokenizer_end_of_text(tokenizer)))
+        status = tokenizer_decode(tokenizer, token, &text, err);
+    *bytes = text.len;
+    buffer_release(&text);
+    return status;
+}
+
+/* What the n tokens of a window see and which targets count; the bytes of those that do not count do not either. */
+static enum status mask_window(struct eval *e, const int32_t *tokens, const bool *begins, size_t n, size_t *count,
+                               struct error *err)
+{
+    enum status status = STATUS_OK;
+    *count = n;
+    if (e->packing == PACKING_NONE)
+        return STATUS_OK;
+    buffer_clear(&e->first);
+    buffer_clear(&e->supervised);
+    if (!buffer_reserve(&e->first, n * sizeof(int32_t)) || !buffer_reserve(&e->supervised, n * sizeof(bool)))
+        return error_set(err, STATUS_NOMEM, "no memory for a window of %zu tokens", n);
+    packing_mask(begins + 1, n, ids(&e->first), flags(&e->supervised));
+    for (size_t t = 0; t < n && status == STATUS_OK; t++) {
+        uint64_t bytes = 0;
+        if (flags(&e->supervised)[t])
+            continue;
+        --*count;
+        status = token_bytes(e, tokens[t + 1], &bytes, err);
+        e->text_bytes -= bytes;
+    }
+    return status;
+}
+
+/* Predicts tokens[1 … n] from those before them. */
+static enum status take_window(struct eval *e, const int32_t *tokens, const bool *begins, size_t n, struct error *err)
+{
+    size_t count = n;
     enum status status = cancel_error(e->crew.cancel, err);
+    if (status == STATUS_OK)
+        status = mask_window(e, tokens, begins, n, &count, err);
     if (status == STATUS_OK && (!e->decoder || e->window != n))
         status = make_decoder(e, n, err);
     if (status != STATUS_OK)
@@ -123,7 +179,7 @@ static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, 
         return error_set(err, STATUS_NONFINITE, "the loss of window %" PRIu64 " is not finite; the model is damaged",
                          e->windows);
     e->loss_sum += e->window_loss;
-    e->predicted += n;
+    e->predicted += count;
     e->windows++;
     return STATUS_OK;
 }
@@ -132,28 +188,47 @@ static enum status take_window(struct eval *e, const int32_t *tokens, size_t n, 
 static enum status take_pending(struct eval *e, bool end, struct error *err)
 {
     size_t n = num_ids(&e->pending), at = 0;
+    const bool *begins = flags(&e->begins);
     enum status status = STATUS_OK;
     if (n && !e->begun) { /* the first token is given, not predicted: its bytes do not count */
-        struct buffer text = {0};
+        uint64_t bytes = 0;
         e->begun = true;
-        if (e->loaded.tokenizer && (uint32_t)ids(&e->pending)[0] < tokenizer_vocab_size(e->loaded.tokenizer))
-            status = tokenizer_decode(e->loaded.tokenizer, ids(&e->pending)[0], &text, err);
-        e->text_bytes -= text.len;
-        buffer_release(&text);
+        status = token_bytes(e, ids(&e->pending)[0], &bytes, err);
+        e->text_bytes -= bytes;
     }
     while (status == STATUS_OK && n - at > e->seq_len && e->predicted < e->max_tokens) {
-        status = take_window(e, ids(&e->pending) + at, e->seq_len, err);
+        status = take_window(e, ids(&e->pending) + at, begins ? begins + at : NULL, e->seq_len, err);
         at += e->seq_len;
     }
     if (status == STATUS_OK && end && n - at > 1 && e->predicted < e->max_tokens) {
-        status = take_window(e, ids(&e->pending) + at, n - at - 1, err);
+        status = take_window(e, ids(&e->pending) + at, begins ? begins + at : NULL, n - at - 1, err);
         at = n - 1;
     }
     if (at) {
         memmove(ids(&e->pending), ids(&e->pending) + at, (n - at) * sizeof(int32_t));
         e->pending.len = (n - at) * sizeof(int32_t);
+        if (e->packing != PACKING_NONE) {
+            memmove(flags(&e->begins), flags(&e->begins) + at, (n - at) * sizeof(bool));
+            e->begins.len = (n - at) * sizeof(bool);
+        }
     }
     return status;
+}
+
+/* Notes which of a chunk's tokens begin documents. */
+static bool note_begins(struct eval *e, const struct token_chunk *chunk)
+{
+    if (e->packing == PACKING_NONE || chunk->n == 0)
+        return true;
+    if (!buffer_reserve(&e->begins, chunk->n * sizeof(bool)))
+        return false;
+    bool *to = flags(&e->begins) + e->begins.len / sizeof(bool);
+    memset(to, 0, chunk->n * sizeof *to);
+    for (size_t i = 0; i < chunk->num_starts; i++)
+        if (chunk->starts[i] < chunk->n)
+            to[chunk->starts[i]] = true;
+    e->begins.len += chunk->n * sizeof(bool);
+    return true;
 }
 
 static enum status eval_text(struct eval *e, const char *data, struct error *err)
@@ -172,7 +247,7 @@ static enum status eval_text(struct eval *e, const char *data, struct error *err
             break;
         e->text_bytes += chunk.text_bytes;
         buffer_append(&e->pending, chunk.ids, chunk.n * sizeof *chunk.ids);
-        if (e->pending.failed)
+        if (e->pending.failed || !note_begins(e, &chunk))
             status = error_set(err, STATUS_NOMEM, "no memory for the tokens of %s", data);
         else
             status = take_pending(e, false, err);
@@ -184,15 +259,12 @@ static enum status eval_text(struct eval *e, const char *data, struct error *err
 
 static enum status count_bytes(struct eval *e, const int32_t *tokens, size_t n, struct error *err)
 {
-    struct buffer text = {0};
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < n; i++) {
-        buffer_clear(&text);
-        if ((uint32_t)tokens[i] < tokenizer_vocab_size(e->loaded.tokenizer))
-            status = tokenizer_decode(e->loaded.tokenizer, tokens[i], &text, err);
-        e->text_bytes += text.len;
+        uint64_t bytes = 0;
+        status = token_bytes(e, tokens[i], &bytes, err);
+        e->text_bytes += bytes;
     }
-    buffer_release(&text);
     return status;
 }
 
@@ -202,22 +274,34 @@ static enum status eval_shards(struct eval *e, const char *data, struct error *e
     struct tokens *tokens = tokens_open(&data, 1, err);
     if (!tokens)
         return err->status;
+    const struct model_config *config = model_config(e->loaded.model);
+    struct documents *documents = NULL;
     uint64_t count = tokens_count(tokens);
-    enum status status = tokens_check_vocab(tokens, (uint32_t)model_config(e->loaded.model)->vocab_size, err);
+    enum status status = tokens_check_vocab(tokens, (uint32_t)config->vocab_size, err);
+    e->of_shards = true;
+    if (status == STATUS_OK && e->packing != PACKING_NONE &&
+        !(documents = documents_open(tokens, dataset_marks(e->loaded.tokenizer, config), err)))
+        status = err->status;
     for (uint64_t at = 0; status == STATUS_OK && at < count && e->predicted < e->max_tokens; at += CHUNK) {
         size_t n = count - at < CHUNK ? (size_t)(count - at) : CHUNK;
-        if (!buffer_reserve(&e->pending, n * sizeof(int32_t))) {
+        if (!buffer_reserve(&e->pending, n * sizeof(int32_t)) ||
+            (documents && !buffer_reserve(&e->begins, n * sizeof(bool)))) {
             status = error_set(err, STATUS_NOMEM, "no memory for %zu tokens", n);
             break;
         }
         int32_t *to = ids(&e->pending) + num_ids(&e->pending);
         tokens_read(tokens, at, n, to);
         e->pending.len += n * sizeof(int32_t);
+        if (documents) {
+            documents_begins(documents, at, n, to, flags(&e->begins) + e->begins.len);
+            e->begins.len += n * sizeof(bool);
+        }
         if (e->loaded.tokenizer)
             status = count_bytes(e, to, n, err);
         if (status == STATUS_OK)
             status = take_pending(e, false, err);
     }
+    documents_close(documents);
     tokens_close(tokens);
     e->bytes_known = e->loaded.tokenizer && e->max_tokens == UINT64_MAX;
     return status;
@@ -237,6 +321,7 @@ static enum status print_result(const struct eval *e, const char *data, double s
         if (!object)
             return error_set(err, STATUS_FORMAT, "a path is not UTF-8, which JSON must be");
         json_object_set_new(object, "bits_per_byte", bytes ? json_real(bits_per_byte) : json_null());
+        json_object_set_new(object, "packing", json_string(packing_name(e->packing)));
         json_object_set_new(object, "bytes", bytes ? json_integer((json_int_t)e->text_bytes) : json_null());
         enum status status = json_write(object, true, &text, err);
         if (status == STATUS_OK)
@@ -281,7 +366,8 @@ static enum status evaluate(struct eval *e, const char *path, const char *data, 
     if (status == STATUS_OK)
         status = take_pending(e, true, err);
     if (status == STATUS_OK && e->predicted == 0)
-        status = error_set(err, STATUS_FORMAT, "%s has fewer than two tokens: there is nothing to predict", data);
+        status = error_set(err, STATUS_FORMAT, "%s has no two tokens that follow each other: there is nothing to predict",
+                           data);
     if (status == STATUS_OK)
         status = print_result(e, data, 1e-9 * (double)(clock_now_ns() - start), json, err);
     return status;
@@ -290,11 +376,13 @@ static enum status evaluate(struct eval *e, const char *path, const char *data, 
 int cmd_eval(int argc, char **argv)
 {
     struct eval e = {.max_tokens = UINT64_MAX};
-    const char *data = NULL, *path = NULL;
+    const char *data = NULL, *path = NULL, *packing = "none";
     bool json = false;
     struct option_def options[] = {
         OPT_TEXT("data", "FILE", &data, "text, .gz, .jsonl, .bin, or a directory of those"),
         OPT_SIZE("seq-len", &e.seq_len, 1, 1 << 30, "tokens per window; without it the model's whole context"),
+        OPT_CHOICE("packing", &packing, packing_names,
+                   "documents: attention and loss stay inside each, as in training with it (none)"),
         OPT_U64("max-tokens", &e.max_tokens, 1, OPTION_WHOLE_MAX, "stop after the window that reaches so many tokens"),
         OPT_INT("threads", &e.threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
         OPT_TEXT("logits-out", "FILE", &e.logits_out, "write tokens and logits of the first window as safetensors"),
@@ -312,6 +400,7 @@ int cmd_eval(int argc, char **argv)
     }
     struct error err = {0};
     struct interrupt interrupt;
+    packing_parse(packing, &e.packing, &err);
     if (interrupt_begin(&interrupt, true, &err) != STATUS_OK)
         return command_failed("eval", &err);
     e.crew.cancel = interrupt.token;
@@ -321,6 +410,9 @@ int cmd_eval(int argc, char **argv)
     crew_release(&e.crew);
     interrupt_release(&interrupt);
     buffer_release(&e.pending);
+    buffer_release(&e.begins);
+    buffer_release(&e.first);
+    buffer_release(&e.supervised);
     loaded_model_release(&e.loaded);
     return command_finish_output("eval", code);
 }

@@ -78,11 +78,13 @@ static void free_training(struct train_run *r)
     threaded_training_free(r->system);
     batch_iterator_free(r->iterator);
     training_free(r->training);
+    documents_close(r->documents);
     tokens_close(r->tokens);
     r->metrics = NULL;
     r->system = NULL;
     r->iterator = NULL;
     r->training = NULL;
+    r->documents = NULL;
     r->tokens = NULL;
 }
 

@@ -166,8 +166,9 @@ struct shard_sink {
     const char *directory;
     int width_bytes;
     struct token_writer *writer;
-    uint64_t in_shard;
+    uint64_t in_shard, total; /* tokens of the shard, and of those before it too */
     unsigned number;
+    struct buffer starts; /* uint64_t: documents that are in no index yet */
     struct buffer path;
 };
 
@@ -181,6 +182,29 @@ static enum status sink_open(struct shard_sink *sink, struct error *err)
     return sink->writer ? STATUS_OK : err->status;
 }
 
+/* Ends the shard; its index has the documents that begin before its end, the last one's all there are. */
+static enum status sink_close(struct shard_sink *sink, bool last, struct error *err)
+{
+    struct token_writer *writer = sink->writer;
+    const uint64_t *starts = (const uint64_t *)(const void *)sink->starts.data;
+    const size_t all = sink->starts.len / sizeof *starts;
+    size_t n = 0;
+    sink->writer = NULL;
+    enum status status = token_writer_commit(writer, err);
+    while (n < all && (last || starts[n] < sink->total))
+        n++;
+    dataset_shard_path(&sink->path, sink->directory, sink->number++, ".idx");
+    if (status == STATUS_OK && (sink->path.failed || sink->starts.failed))
+        status = error_set(err, STATUS_NOMEM, "no memory for the index of documents");
+    if (status == STATUS_OK)
+        status = file_replace(sink->path.data, n ? sink->starts.data : "", n * sizeof *starts, err);
+    if (n) {
+        memmove(sink->starts.data, sink->starts.data + n * sizeof *starts, (all - n) * sizeof *starts);
+        sink->starts.len = (all - n) * sizeof *starts;
+    }
+    return status;
+}
+
 static enum status sink_append(struct shard_sink *sink, const int32_t *ids, size_t n, struct error *err)
 {
     while (n) {
@@ -192,11 +216,9 @@ static enum status sink_append(struct shard_sink *sink, const int32_t *ids, size
         ids += now;
         n -= now;
         sink->in_shard += now;
+        sink->total += now;
         if (n) {
-            struct token_writer *full = sink->writer;
-            sink->writer = NULL;
-            status = token_writer_commit(full, err);
-            sink->number++;
+            status = sink_close(sink, false, err);
             if (status == STATUS_OK)
                 status = sink_open(sink, err);
             if (status != STATUS_OK)
@@ -217,6 +239,10 @@ static enum status tokenize_into(struct shard_sink *sink, struct token_source *s
         if (status != STATUS_OK || !more)
             break;
         *documents += chunk.num_starts;
+        for (size_t i = 0; i < chunk.num_starts; i++) {
+            const uint64_t at = sink->total + chunk.starts[i];
+            buffer_append(&sink->starts, &at, sizeof at);
+        }
         status = sink_append(sink, chunk.ids, chunk.n, err);
         if (job->tick)
             job->tick(job->ctx, "tokenizing", token_source_bytes_read(source), token_source_bytes_total(source));
@@ -235,12 +261,12 @@ enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer
     enum status status = sink_open(&sink, err);
     if (status == STATUS_OK)
         status = tokenize_into(&sink, source, job, &documents, err);
-    if (status == STATUS_OK) {
-        status = token_writer_commit(sink.writer, err);
-    } else {
+    if (status == STATUS_OK)
+        status = sink_close(&sink, true, err);
+    if (status != STATUS_OK) {
         token_writer_abort(sink.writer);
-        for (unsigned i = 0; i < sink.number; i++) {
-            dataset_shard_path(&sink.path, directory, i, ".bin");
+        for (unsigned i = 0; i < 2 * sink.number; i++) {
+            dataset_shard_path(&sink.path, directory, i / 2, i % 2 ? ".idx" : ".bin");
             if (!sink.path.failed)
                 remove(sink.path.data);
         }
@@ -248,8 +274,24 @@ enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer
     if (num_documents)
         *num_documents = documents;
     buffer_release(&sink.path);
+    buffer_release(&sink.starts);
     token_source_close(source);
     return status;
+}
+
+struct document_marks dataset_marks(const struct tokenizer *tokenizer, const struct model_config *model)
+{
+    struct document_marks marks = {-1, -1};
+    if (tokenizer) {
+        marks.ends = tokenizer_end_of_text(tokenizer);
+        marks.begins = tokenizer_begin_of_text(tokenizer);
+    } else {
+        marks.ends = model->num_eos ? model->eos_token_ids[0] : -1;
+        marks.begins = model->bos_token_id;
+    }
+    if (marks.begins == marks.ends) /* GPT-2's stands between texts: then it ends the one before */
+        marks.begins = -1;
+    return marks;
 }
 
 struct tokens *dataset_open_tokenized(const char *directory, struct error *err)

@@ -10,7 +10,9 @@
 #include "app/crew.h"
 #include "base/buffer.h"
 #include "base/status.h"
+#include "data/documents.h"
 #include "data/tokens.h"
+#include "formats/model_config.h"
 #include "tokenizer/tokenizer.h"
 
 #include <stdbool.h>
@@ -30,13 +32,17 @@ bool dataset_is_shards(const char *path);
 struct tokenizer *dataset_tokenizer(const char *name, const char *data, const struct dataset_job *job,
                                     struct error *err);
 
-/* Tokenizes the corpus into `directory`/tokens.bin, and tokens_00001.bin … where one shard cannot hold all.  Documents
- * are parted by <|endoftext|> where the tokenizer has it.  *num_documents may be NULL. */
+/* Tokenizes the corpus into `directory`/tokens.bin, and tokens_00001.bin … where one shard cannot hold all, each with an
+ * index of documents beside it (data/documents.h).  Documents are parted by <|endoftext|> where the tokenizer has it.
+ * *num_documents may be NULL. */
 enum status dataset_tokenize(const char *data, const struct tokenizer *tokenizer, const char *directory,
                              const struct dataset_job *job, uint64_t *num_documents, struct error *err);
 
 /* DIRECTORY/tokensSUFFIX for number 0, then DIRECTORY/tokens_00001SUFFIX …: the order of names is that of numbers. */
 void dataset_shard_path(struct buffer *path, const char *directory, unsigned number, const char *suffix);
+
+/* What marks documents in shards without an index: the tokenizer's tokens, or without one (NULL) the model's. */
+struct document_marks dataset_marks(const struct tokenizer *tokenizer, const struct model_config *model);
 
 /* The shards dataset_tokenize wrote into a directory. */
 struct tokens *dataset_open_tokenized(const char *directory, struct error *err);

@@ -124,6 +124,8 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
         if (status != STATUS_OK)
             return status;
     }
+    if (flags->packing && packing_parse(flags->packing, &s->packing, err) != STATUS_OK)
+        return STATUS_CONFIG;
     if (flags->optimizer) {
         enum optimizer_kind kind;
         enum status status = optimizer_parse(flags->optimizer, &kind, err);

@@ -13,7 +13,7 @@
 
 struct settings_flags {
     struct train_settings settings;
-    const char *preset, *config, *schedule, *optimizer, *dtype; /* dtype NULL: auto; optimizer NULL: as it was */
+    const char *preset, *config, *schedule, *optimizer, *dtype, *packing; /* dtype NULL: auto; the others: as it was */
     const char *recompute; /* "none", "all" or a number; NULL: as it was */
     size_t vocab_size;
     double dropout;
@@ -52,7 +52,9 @@ enum status settings_flags_recompute(struct settings_flags *flags, struct error 
                  "sequences computed together; divides the batch size. Less takes less memory"),                       \
         SETTINGS_RECOMPUTE_FLAG(f),                                                                                    \
         OPT_SIZE("seq-len", &(f)->settings.seq_len, 1, 1 << 30,                                                        \
-                 "tokens per sequence; a new model's context grows to it where it is shorter")
+                 "tokens per sequence; a new model's context grows to it where it is shorter"),                           \
+        OPT_CHOICE("packing", &(f)->packing, packing_names,                                                            \
+                   "documents: in a sequence with several, attention and loss stay inside each (none)")
 
 #define SETTINGS_OPTIMIZER_FLAG(f)                                                                                     \
     OPT_CHOICE("optimizer", &(f)->optimizer, optimizer_names,                                                          \

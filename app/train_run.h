@@ -37,6 +37,7 @@ struct train_run {
     struct crew crew;
     struct tokenizer *tokenizer;
     struct tokens *tokens;
+    struct documents *documents; /* with packing */
     struct batch_iterator *iterator;
     struct training *training;
     struct threaded_training *system;

@@ -208,11 +208,28 @@ static enum status prepare_extras(struct train_run *r, struct error *err)
     return status;
 }
 
+/* With packing: where the documents begin, which is part of what a run is. */
+static enum status find_documents(struct train_run *r, struct error *err)
+{
+    struct train_settings *s = &r->info.settings;
+    if (s->packing == PACKING_NONE)
+        return STATUS_OK;
+    r->documents = documents_open(r->tokens, dataset_marks(r->tokenizer, &s->model), err);
+    if (!r->documents)
+        return err->status;
+    s->documents_crc32 = documents_crc32(r->documents);
+    return STATUS_OK;
+}
+
 static enum status make_iterator(struct train_run *r, struct error *err)
 {
     struct train_settings *s = &r->info.settings;
-    struct batch_options options = {
-        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed};
+    struct batch_options options = {.seq_len = s->seq_len,
+                                    .batch_size = s->batch_size,
+                                    .val_fraction = s->val_fraction,
+                                    .seed = s->seed,
+                                    .packing = s->packing,
+                                    .documents = r->documents};
     r->iterator = batch_iterator_create(r->tokens, &options, err);
     if (!r->iterator)
         return err->status;
@@ -280,6 +297,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
     if (!r->run)
         return err->status;
     status = fresh_data(r, err);
+    if (status == STATUS_OK)
+        status = find_documents(r, err);
     if (status == STATUS_OK)
         status = make_iterator(r, err);
     if (status == STATUS_OK)
@@ -392,6 +411,8 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
         status = resumed_tokenizer(r, err);
     if (status == STATUS_OK)
         status = resumed_data(r, err);
+    if (status == STATUS_OK)
+        status = find_documents(r, err);
     if (status == STATUS_OK)
         status = make_iterator(r, err);
     if (status == STATUS_OK)

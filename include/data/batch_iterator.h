@@ -12,6 +12,8 @@
 #define DATA_BATCH_ITERATOR_H
 
 #include "base/status.h"
+#include "data/documents.h"
+#include "data/packing.h"
 #include "data/tokens.h"
 
 #include <stddef.h>
@@ -22,19 +24,32 @@ struct batch_options {
     size_t batch_size;   /* B, sequences per optimizer step */
     double val_fraction; /* [0, 0.5]; 0 = no validation part */
     uint64_t seed;
+    enum packing packing;
+    const struct documents *documents; /* of the tokens, with PACKING_DOCUMENTS; borrowed as they are */
+};
+
+/* One window, [T] each. */
+struct window {
+    int32_t *inputs, *targets; /* targets[t] follows inputs[t] in the text */
+    int32_t *first;            /* with PACKING_DOCUMENTS alone: as packing_mask says */
+    bool *supervised;
 };
 
 struct batch {
     const int32_t *inputs;  /* [B,T], borrowed until the next call of _next, _seek or _free */
     const int32_t *targets; /* [B,T]: targets[b,t] follows inputs[b,t] in the text */
+    const int32_t *first;   /* [B,T], or NULL: the token sees all before it in the window */
+    const bool *supervised; /* [B,T]: whether the target counts; NULL: all do */
+    size_t num_supervised;  /* targets that count */
     size_t batch_size, seq_len;
     uint64_t first_sample;  /* g of the first sequence */
 };
 
 struct batch_iterator;
 
-/* Borrows `tokens`, which must outlive it; NULL gives NULL and keeps the *err of the opening that failed.  STATUS_CONFIG with the figures when the training part is shorter than
- * one window (seq_len+1 tokens), or val_fraction leaves a validation part that is. */
+/* Borrows `tokens`, which must outlive it; NULL gives NULL and keeps the *err of the opening that failed.  STATUS_CONFIG with
+ * the figures when the training part is shorter than one window (seq_len+1 tokens), or val_fraction leaves a validation
+ * part that is; STATUS_MISUSE: PACKING_DOCUMENTS without documents. */
 struct batch_iterator *batch_iterator_create(const struct tokens *tokens, const struct batch_options *options,
                                              struct error *err);
 void batch_iterator_free(struct batch_iterator *iterator); /* stops the prefetch thread; NULL is fine */
@@ -50,8 +65,7 @@ uint64_t batch_iterator_windows(const struct batch_iterator *iterator); /* W, wi
 
 /* Validation windows: consecutive, not overlapping, always the same.  0 when there is no validation part. */
 uint64_t batch_iterator_val_windows(const struct batch_iterator *iterator);
-void batch_iterator_val_window(const struct batch_iterator *iterator, uint64_t window, int32_t *inputs /* [T] */,
-                               int32_t *targets /* [T] */);
+void batch_iterator_val_window(const struct batch_iterator *iterator, uint64_t number, const struct window *out);
 
 /* What an iterator with these options allocates, for planning. */
 size_t batch_iterator_bytes(const struct batch_options *options);

@@ -28,6 +28,14 @@ void tokens_close(struct tokens *tokens); /* NULL is fine */
 
 uint64_t tokens_count(const struct tokens *tokens);
 
+/* The files the stream is made of, without empty ones; at least one. */
+struct tokens_shard {
+    const char *path; /* borrowed until _close */
+    uint64_t begin, count; /* its tokens, in the stream */
+};
+size_t tokens_num_shards(const struct tokens *tokens);
+struct tokens_shard tokens_shard(const struct tokens *tokens, size_t i);
+
 /* Writes n tokens from position begin; begin + n <= tokens_count. */
 void tokens_read(const struct tokens *tokens, uint64_t begin, size_t n, int32_t *out);
 

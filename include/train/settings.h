@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "data/packing.h"
 #include "formats/json.h"
 #include "formats/model_config.h"
 #include "ops/dtype.h"
@@ -27,6 +28,8 @@ struct train_settings {
     size_t batch_size;       /* sequences per optimizer step */
     size_t micro_batch;      /* sequences per leaf; divides batch_size */
     double val_fraction;
+    enum packing packing;
+    uint64_t documents_crc32; /* of documents.h, once the data is known; with PACKING_DOCUMENTS alone */
     uint64_t seed;
     enum dtype dtype;        /* of the products' operands; DTYPE_F32 or DTYPE_BF16 */
     /* optimizer and schedule */

@@ -16,7 +16,8 @@
 #include <string.h>
 
 struct slot {
-    int32_t *inputs, *targets; /* [B,T] each, one piece of memory */
+    struct window all; /* [B,T] each, one piece of memory */
+    size_t num_supervised;
     uint64_t first_sample;
     bool filled;
 };
@@ -48,19 +49,31 @@ static uint64_t window_begin(const struct batch_iterator *it, uint64_t sample)
     return drawn % spare + rng_permute(order_key, it->windows, place) * it->options.seq_len;
 }
 
-static void read_window(const struct batch_iterator *it, uint64_t begin, int32_t *inputs, int32_t *targets)
+static void read_window(const struct batch_iterator *it, uint64_t begin, const struct window *out)
 {
     const size_t T = it->options.seq_len;
-    tokens_read(it->tokens, begin, T, inputs);
-    memcpy(targets, inputs + 1, (T - 1) * sizeof *targets);
-    tokens_read(it->tokens, begin + T, 1, targets + T - 1);
+    tokens_read(it->tokens, begin, T, out->inputs);
+    memcpy(out->targets, out->inputs + 1, (T - 1) * sizeof *out->targets);
+    tokens_read(it->tokens, begin + T, 1, out->targets + T - 1);
+    if (it->options.packing == PACKING_NONE)
+        return;
+    documents_begins(it->options.documents, begin + 1, T, out->targets, out->supervised);
+    packing_mask(out->supervised, T, out->first, out->supervised);
 }
 
-static void fill(const struct batch_iterator *it, const struct slot *slot)
+static void fill(const struct batch_iterator *it, struct slot *slot)
 {
-    for (size_t b = 0; b < it->options.batch_size; b++)
-        read_window(it, window_begin(it, slot->first_sample + b), slot->inputs + b * it->options.seq_len,
-                    slot->targets + b * it->options.seq_len);
+    const size_t T = it->options.seq_len, B = it->options.batch_size;
+    const bool packed = it->options.packing != PACKING_NONE;
+    for (size_t b = 0; b < B; b++) {
+        const struct window window = {slot->all.inputs + b * T, slot->all.targets + b * T,
+                                      packed ? slot->all.first + b * T : NULL,
+                                      packed ? slot->all.supervised + b * T : NULL};
+        read_window(it, window_begin(it, slot->first_sample + b), &window);
+    }
+    slot->num_supervised = packed ? 0 : B * T;
+    for (size_t i = 0; packed && i < B * T; i++)
+        slot->num_supervised += slot->all.supervised[i];
 }
 
 static void prefetch(void *arg)
@@ -101,7 +114,8 @@ static void wait_idle(struct batch_iterator *it)
 /* The bytes of one slot; false when they do not fit a size_t. */
 static bool slot_bytes(const struct batch_options *options, size_t *bytes)
 {
-    return size_mul(options->batch_size, options->seq_len, bytes) && size_mul(*bytes, 2 * sizeof(int32_t), bytes);
+    const size_t token = options->packing == PACKING_NONE ? 2 * sizeof(int32_t) : 3 * sizeof(int32_t) + sizeof(bool);
+    return size_mul(options->batch_size, options->seq_len, bytes) && size_mul(*bytes, token, bytes);
 }
 
 size_t batch_iterator_bytes(const struct batch_options *options)
@@ -160,14 +174,24 @@ struct batch_iterator *batch_iterator_create(const struct tokens *tokens, const 
     it->options = *options;
     if (split(it, err) != STATUS_OK)
         goto fail;
+    if (options->packing != PACKING_NONE && !options->documents) {
+        error_set(err, STATUS_MISUSE, "a batch iterator that packs documents needs to know where they begin");
+        goto fail;
+    }
     size_t bytes;
     for (int i = 0; i < 2; i++) {
-        if (!slot_bytes(options, &bytes) || !(it->slot[i].inputs = mem_alloc(bytes))) {
+        if (!slot_bytes(options, &bytes) || !(it->slot[i].all.inputs = mem_alloc(bytes))) {
             error_set(err, STATUS_NOMEM, "no memory for two batches of %zu sequences of %zu tokens", options->batch_size,
                       options->seq_len);
             goto fail;
         }
-        it->slot[i].targets = it->slot[i].inputs + options->batch_size * options->seq_len;
+        const size_t n = options->batch_size * options->seq_len;
+        struct window *all = &it->slot[i].all;
+        all->targets = all->inputs + n;
+        if (options->packing != PACKING_NONE) {
+            all->first = all->targets + n;
+            all->supervised = (bool *)(all->first + n);
+        }
     }
     it->mutex = mutex_new();
     it->changed = cond_new();
@@ -200,8 +224,8 @@ void batch_iterator_free(struct batch_iterator *it)
         cond_free(it->changed);
     if (it->mutex)
         mutex_free(it->mutex);
-    mem_free(it->slot[0].inputs);
-    mem_free(it->slot[1].inputs);
+    mem_free(it->slot[0].all.inputs);
+    mem_free(it->slot[1].all.inputs);
     mem_free(it);
 }
 
@@ -219,7 +243,14 @@ enum status batch_iterator_next(struct batch_iterator *it, struct batch *out, st
     it->position += it->options.batch_size;
     ask_for(it, it->position);
     mutex_unlock(it->mutex);
-    *out = (struct batch){slot->inputs, slot->targets, it->options.batch_size, it->options.seq_len, slot->first_sample};
+    *out = (struct batch){.inputs = slot->all.inputs,
+                          .targets = slot->all.targets,
+                          .first = slot->all.first,
+                          .supervised = slot->all.supervised,
+                          .num_supervised = slot->num_supervised,
+                          .batch_size = it->options.batch_size,
+                          .seq_len = it->options.seq_len,
+                          .first_sample = slot->first_sample};
     return STATUS_OK;
 }
 
@@ -258,8 +289,8 @@ uint64_t batch_iterator_val_windows(const struct batch_iterator *it)
     return it->val_windows;
 }
 
-void batch_iterator_val_window(const struct batch_iterator *it, uint64_t window, int32_t *inputs, int32_t *targets)
+void batch_iterator_val_window(const struct batch_iterator *it, uint64_t number, const struct window *out)
 {
-    CHECK(window < it->val_windows);
-    read_window(it, it->train_tokens + window * it->options.seq_len, inputs, targets);
+    CHECK(number < it->val_windows);
+    read_window(it, it->train_tokens + number * it->options.seq_len, out);
 }

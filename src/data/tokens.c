@@ -219,6 +219,18 @@ uint64_t tokens_count(const struct tokens *tokens)
     return tokens->count;
 }
 
+size_t tokens_num_shards(const struct tokens *tokens)
+{
+    return tokens->num_shards;
+}
+
+struct tokens_shard tokens_shard(const struct tokens *tokens, size_t i)
+{
+    CHECK(i < tokens->num_shards);
+    const struct shard *shard = &tokens->shards[i];
+    return (struct tokens_shard){shard->path, shard->begin, shard->count};
+}
+
 static void widen(int32_t *out, const struct shard *shard, uint64_t first, size_t n)
 {
     const unsigned char *p = shard->data + first * shard->width_bytes;

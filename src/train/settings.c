@@ -12,7 +12,22 @@
 #include <string.h>
 #include <zlib.h>
 
-enum kind { SIZE, U64, DOUBLE, FLOAT, SCHEDULE, DTYPE, OPTIMIZER, MUON, RECOMPUTE, CHOICE, FLAG, LAYERS };
+enum kind {
+    SIZE,
+    U64,
+    DOUBLE,
+    FLOAT,
+    SCHEDULE,
+    DTYPE,
+    OPTIMIZER,
+    MUON,
+    RECOMPUTE,
+    PACKING,
+    DOCUMENTS,
+    CHOICE,
+    FLAG,
+    LAYERS
+};
 
 static const struct field {
     const char *key;
@@ -56,6 +71,8 @@ static const struct field {
     {"batch_size", SIZE, true, false, false, IN(batch_size)},
     {"micro_batch", SIZE, true, false, false, IN(micro_batch)},
     {"val_fraction", DOUBLE, true, false, false, IN(val_fraction)},
+    {"packing", PACKING, true, false, false, IN(packing)}, /* none is not hashed: it was all there was before */
+    {"documents_crc32", DOCUMENTS, true, false, false, IN(documents_crc32)}, /* nor has it a record there */
     {"seed", U64, true, false, false, IN(seed)},
     {"dtype", DTYPE, true, false, false, IN(dtype)}, /* f32 is not hashed: it was all there was before */
     {"steps", U64, true, false, false, IN(steps)},
@@ -105,6 +122,8 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
         return (uint64_t) * (const enum dtype *)at(s, f);
     case OPTIMIZER:
         return (uint64_t) * (const enum optimizer_kind *)at(s, f);
+    case PACKING:
+        return (uint64_t) * (const enum packing *)at(s, f);
     case CHOICE: { /* an enumeration without negative values, as wide as an int */
         unsigned choice;
         memcpy(&choice, at(s, f), sizeof choice);
@@ -122,6 +141,13 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
 static bool is_real(const struct field *f)
 {
     return f->kind == DOUBLE || f->kind == FLOAT || f->kind == MUON;
+}
+
+/* Fields that are of use under one choice alone, and have no record and no hash under the others. */
+static bool is_left_out(const struct train_settings *s, const struct field *f)
+{
+    return (f->kind == MUON && s->optimizer != OPTIMIZER_MUON) ||
+           (f->kind == DOCUMENTS && s->packing != PACKING_DOCUMENTS);
 }
 
 /* What limits sums of sizes before anything is multiplied in integers: far above any machine, far below 2^63. */
@@ -155,6 +181,10 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
                s->model.n_layer, s->model.n_embd, s->batch_size, s->seq_len);
     if (!(s->val_fraction >= 0 && s->val_fraction <= 0.5))
         REFUSE("val_fraction is %g, it must be from 0 to 0.5", s->val_fraction);
+    if ((unsigned)s->packing > PACKING_DOCUMENTS)
+        REFUSE("the packing is number %d, which is not one", (int)s->packing);
+    if (s->documents_crc32 > UINT32_MAX)
+        REFUSE("documents_crc32 is %" PRIu64 ", it must be at most %" PRIu32, s->documents_crc32, UINT32_MAX);
     if (s->seed > INT64_MAX)
         REFUSE("seed is %" PRIu64 ", it must be at most %" PRId64, s->seed, INT64_MAX);
     if (s->steps < 1 || s->steps > INT64_MAX / s->batch_size / s->seq_len)
@@ -204,7 +234,7 @@ json_t *train_settings_json(const struct train_settings *s)
     for (size_t i = 0; i < NUM_FIELDS && !failed; i++) {
         const struct field *f = &fields[i];
         json_t *value;
-        if (f->in_model || (f->kind == MUON && s->optimizer != OPTIMIZER_MUON))
+        if (f->in_model || is_left_out(s, f))
             continue;
         if (is_real(f))
             value = json_real(get_double(s, f));
@@ -214,6 +244,8 @@ json_t *train_settings_json(const struct train_settings *s)
             value = json_string(dtype_name(s->dtype));
         else if (f->kind == OPTIMIZER)
             value = json_string(optimizer_name(s->optimizer));
+        else if (f->kind == PACKING)
+            value = json_string(packing_name(s->packing));
         else
             value = json_integer((json_int_t)get_u64(s, f));
         failed |= json_object_set_new(object, f->key, value);
@@ -235,9 +267,12 @@ static enum status read_field(struct train_settings *out, const struct field *f,
 {
     void *to = (char *)out + f->offset;
     enum status st;
+    if (is_left_out(out, f))
+        return STATUS_OK;
     switch (f->kind) {
     case SIZE:
-    case U64: {
+    case U64:
+    case DOCUMENTS: {
         uint64_t value = 0;
         st = json_get_u64(object, f->key, true, INT64_MAX, &value, where, err);
         if (f->kind == SIZE)
@@ -275,8 +310,15 @@ static enum status read_field(struct train_settings *out, const struct field *f,
         *(size_t *)to = (size_t)value;
         return st;
     }
+    case PACKING: {
+        const char *name = "none"; /* where a run of before does not say */
+        st = json_get_text(object, f->key, false, &name, where, err);
+        if (st == STATUS_OK && (st = packing_parse(name, to, err)) != STATUS_OK)
+            error_prefix(err, "%s", where);
+        return st;
+    }
     case MUON:
-        return out->optimizer == OPTIMIZER_MUON ? json_get_double(object, f->key, true, to, where, err) : STATUS_OK;
+        return json_get_double(object, f->key, true, to, where, err);
     default: /* the others are in the model only */
         break;
     }
@@ -328,7 +370,7 @@ uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32
         if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) ||
             (fields[i].kind == DTYPE && s->dtype == DTYPE_F32) ||
             (fields[i].kind == OPTIMIZER && s->optimizer == OPTIMIZER_ADAMW) ||
-            (fields[i].kind == MUON && s->optimizer != OPTIMIZER_MUON))
+            (fields[i].kind == PACKING && s->packing == PACKING_NONE) || is_left_out(s, &fields[i]))
             continue;
         int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
         crc = crc32(crc, (const Bytef *)text, (uInt)n);
@@ -345,6 +387,8 @@ static void value_text(const struct train_settings *s, const struct field *f, ch
         snprintf(out, size, "%s", dtype_name(s->dtype));
     else if (f->kind == OPTIMIZER)
         snprintf(out, size, "%s", optimizer_name(s->optimizer));
+    else if (f->kind == PACKING)
+        snprintf(out, size, "%s", packing_name(s->packing));
     else if (f->offset == offsetof(struct train_settings, model.family))
         snprintf(out, size, "%s", model_family_name(s->model.family));
     else if (is_real(f))

@@ -75,6 +75,9 @@ static enum status check_arguments(const struct training *training, const struct
         return error_set(err, STATUS_CONFIG,
                          "the batch iterator gives %zu sequences of %zu tokens, the training wants %zu of %zu",
                          options->batch_size, options->seq_len, s->batch_size, s->seq_len);
+    if (options->packing != s->packing)
+        return error_set(err, STATUS_CONFIG, "the batch iterator packs %s, the training wants %s",
+                         packing_name(options->packing), packing_name(s->packing));
     return STATUS_OK;
 }
 
@@ -302,7 +305,8 @@ static void judge(struct sphere *me, struct step *step)
         loss += t->leaf_loss[i];
     for (size_t b = 0; b < t->blocks; b++)
         sumsq += t->block_sumsq[b];
-    step->loss = loss / (double)(s->batch_size * s->seq_len);
+    const size_t supervised = step->batch.num_supervised; /* none at all: a loss of 0 and no gradient */
+    step->loss = supervised ? loss / (double)supervised : 0;
     step->grad_norm = sqrt(sumsq);
     if (!isfinite(step->loss) || !isfinite(step->grad_norm)) {
         sphere_fail(me, STATUS_NONFINITE);
@@ -322,6 +326,7 @@ static void step_team(struct sphere *me, void *arg)
     struct training *t = system->training;
     const struct train_settings *s = &t->settings;
     struct gradient_fold fold = t->fold; /* each member's own, all the same */
+    const struct batch *batch = &step->batch;
     const size_t leaf_tokens = s->micro_batch * s->seq_len;
 
     sphere_phase(me, "pack");
@@ -330,11 +335,13 @@ static void step_team(struct sphere *me, void *arg)
         if (verdict(me, system) != STATUS_OK)
             return;
         struct leaf leaf = {
-            .inputs = step->batch.inputs + i * leaf_tokens,
-            .targets = step->batch.targets + i * leaf_tokens,
+            .inputs = batch->inputs + i * leaf_tokens,
+            .targets = batch->targets + i * leaf_tokens,
+            .first = batch->first ? batch->first + i * leaf_tokens : NULL,
+            .supervised = batch->supervised ? batch->supervised + i * leaf_tokens : NULL,
             .first_sequence = i * s->micro_batch,
             .dropout_key = step->dropout_key,
-            .loss_scale = 1.0f / (float)(s->batch_size * s->seq_len),
+            .loss_scale = batch->num_supervised ? 1.0f / (float)batch->num_supervised : 0,
             .head_leaf = t->head_leaf,
         };
         leaf.grads = gradient_fold_leaf(&fold, i, &leaf.add);
@@ -475,6 +482,7 @@ struct evaluation {
     uint64_t leaves; /* whole ones */
     size_t rest;     /* windows of one more leaf, < micro_batch */
     double loss;     /* sum over tokens */
+    uint64_t supervised; /* how many of them count */
 };
 
 /* Loss of micro_batch windows, the first `fresh` of them new ones from `window`, the others that of the last. */
@@ -483,16 +491,26 @@ static enum status eval_leaf(struct sphere *me, struct evaluation *e, uint64_t w
     struct training *t = e->system->training;
     const size_t T = t->settings.seq_len;
     struct share own = sphere_share(me, t->settings.micro_batch);
-    for (size_t b = own.begin; b < own.end; b++)
-        batch_iterator_val_window(e->system->iterator, window + (b < fresh ? b : fresh - 1), t->val_inputs + b * T,
-                                  t->val_targets + b * T);
+    const bool packed = t->settings.packing != PACKING_NONE;
+    for (size_t b = own.begin; b < own.end; b++) {
+        const struct window out = {t->val.inputs + b * T, t->val.targets + b * T, packed ? t->val.first + b * T : NULL,
+                                   packed ? t->val.supervised + b * T : NULL};
+        batch_iterator_val_window(e->system->iterator, window + (b < fresh ? b : fresh - 1), &out);
+        if (packed && b >= fresh)
+            memset(out.supervised, 0, T * sizeof *out.supervised);
+    }
     if (me->id == 0 && is_stopped(e->system))
         sphere_fail(me, STATUS_CANCELLED);
     enum status st = verdict(me, e->system);
     if (st != STATUS_OK)
         return st;
-    const struct leaf leaf = {.inputs = t->val_inputs, .targets = t->val_targets};
+    const struct leaf leaf = {.inputs = t->val.inputs,
+                              .targets = t->val.targets,
+                              .first = t->val.first,
+                              .supervised = t->val.supervised};
     decoder_eval_leaf(me, t->decoder, &leaf, loss);
+    for (size_t i = 0; me->id == 0 && i < fresh * T; i++)
+        e->supervised += !packed || t->val.supervised[i];
     return sphere_barrier(me); /* all have read the windows */
 }
 
@@ -507,7 +525,12 @@ static void evaluate_team(struct sphere *me, void *arg)
             return;
         sum += loss;
     }
-    if (e->rest) {
+    if (e->rest && e->system->training->settings.packing != PACKING_NONE) {
+        /* A leaf is always micro_batch windows: fill up with copies of the last one, of which no target counts. */
+        if (eval_leaf(me, e, e->leaves * B, e->rest, &loss) != STATUS_OK)
+            return;
+        sum += loss;
+    } else if (e->rest) {
         /* A leaf is always micro_batch windows: fill up with copies of the last one, and take out what they added,
          * known from a leaf of nothing else. */
         double copies = 0;
@@ -537,7 +560,8 @@ enum status threaded_training_evaluate(struct threaded_training *s, uint64_t bat
     enum status st = team_run(s->team, s->width, evaluate_team, &e);
     if (st != STATUS_OK)
         return error_set(&s->error, st, "evaluation after step %" PRIu64 ": %s", s->training->step, status_text(st));
-    *val_loss = e.loss / ((double)(e.leaves * settings->micro_batch + e.rest) * (double)settings->seq_len);
+    const double tokens = (double)(e.leaves * settings->micro_batch + e.rest) * (double)settings->seq_len;
+    *val_loss = settings->packing == PACKING_NONE ? e.loss / tokens : e.loss / (double)e.supervised;
     return STATUS_OK;
 }
 

@@ -56,7 +56,8 @@ static size_t resident_bytes(void)
 static struct batch_options batch_options(const struct train_settings *s)
 {
     return (struct batch_options){
-        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed};
+        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed,
+        .packing = s->packing};
 }
 
 /* Pieces of the arena, in the order in which training_create takes them. */
@@ -77,6 +78,9 @@ static struct pieces pieces(const struct train_settings *s)
     p.optimizer = optimizer.shared_bytes;
     p.sums = arena_piece_bytes(blocks * sizeof(double)) + arena_piece_bytes(leaves * sizeof(double));
     p.windows = 2 * arena_piece_bytes(s->micro_batch * s->seq_len * sizeof(int32_t));
+    if (s->packing != PACKING_NONE)
+        p.windows += arena_piece_bytes(s->micro_batch * s->seq_len * sizeof(int32_t)) +
+                     arena_piece_bytes(s->micro_batch * s->seq_len * sizeof(bool));
     return p;
 }
 
@@ -224,8 +228,13 @@ static struct training *create(const struct train_settings *settings, struct err
     optimizer__take(&t->room, settings, &t->arena);
     t->block_sumsq = arena_alloc(&t->arena, t->blocks * sizeof(double));
     t->leaf_loss = arena_alloc(&t->arena, t->leaves * sizeof(double));
-    t->val_inputs = arena_alloc(&t->arena, settings->micro_batch * settings->seq_len * sizeof(int32_t));
-    t->val_targets = arena_alloc(&t->arena, settings->micro_batch * settings->seq_len * sizeof(int32_t));
+    const size_t leaf_tokens = settings->micro_batch * settings->seq_len;
+    t->val.inputs = arena_alloc(&t->arena, leaf_tokens * sizeof *t->val.inputs);
+    t->val.targets = arena_alloc(&t->arena, leaf_tokens * sizeof *t->val.targets);
+    if (settings->packing != PACKING_NONE) {
+        t->val.first = arena_alloc(&t->arena, leaf_tokens * sizeof *t->val.first);
+        t->val.supervised = arena_alloc(&t->arena, leaf_tokens * sizeof *t->val.supervised);
+    }
     return t;
 fail:
     training_free(t);

@@ -33,7 +33,7 @@ struct training {
     double *block_sumsq;         /* [blocks] */
     size_t blocks;
     double *leaf_loss;                 /* [leaves] */
-    int32_t *val_inputs, *val_targets; /* [micro_batch,T] */
+    struct window val; /* [micro_batch,T]; first and supervised with packing alone */
 
     uint64_t step, tokens;
     uint64_t sample; /* place in the data: first sample of the next step */

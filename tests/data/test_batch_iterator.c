@@ -166,7 +166,7 @@ START_TEST(validation)
     ck_assert_uint_eq(batch_iterator_windows(it), 750 / T - 1);
     int32_t inputs[T], targets[T];
     for (uint64_t w = 0; w < batch_iterator_val_windows(it); w++) {
-        batch_iterator_val_window(it, w, inputs, targets);
+        batch_iterator_val_window(it, w, &(struct window){inputs, targets, NULL, NULL});
         for (int t = 0; t < T; t++)
             ck_assert(inputs[t] == 750 + (int32_t)w * T + t && targets[t] == inputs[t] + 1);
     }

@@ -9,6 +9,7 @@
 #define FUZZ_PARSERS_H
 
 #include "base/file.h"
+#include "data/documents.h"
 #include "data/tokens.h"
 #include "formats/corpus.h"
 #include "formats/gguf.h"
@@ -29,7 +30,7 @@
 
 #define PARSERS(X)                                                                                                     \
     X(safetensors)                                                                                                     \
-    X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(metrics) X(events)
+    X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(documents) X(metrics) X(events)
 
 static char directory[64];
 
@@ -327,6 +328,35 @@ static void shard(const uint8_t *data, size_t size)
     touched += tokens_crc32(tokens);
     if (tokens_check_vocab(tokens, 1000, &err) != STATUS_OK)
         refused(&err);
+    tokens_close(tokens);
+}
+
+/* An index of documents beside a shard of a hundred tokens. */
+static void documents(const uint8_t *data, size_t size)
+{
+    enum { N = 100 };
+    static int32_t ids[N];
+    struct error err = {0};
+    static struct buffer path;
+    put("y.idx", data, size);
+    if (!file_exists(path_join(&path, directory, "y.bin"))) {
+        struct token_writer *writer = token_writer_open(path.data, 2, &err);
+        if (!writer || token_writer_append(writer, ids, N, &err) != STATUS_OK ||
+            token_writer_commit(writer, &err) != STATUS_OK)
+            fail("cannot write a shard");
+    }
+    const char *shard_path = path.data;
+    struct tokens *tokens = tokens_open(&shard_path, 1, &err);
+    struct documents *opened = tokens ? documents_open(tokens, (struct document_marks){-1, -1}, &err) : NULL;
+    if (!opened)
+        refused(&err);
+    for (size_t begin = 0; opened && begin < N; begin += 7) {
+        bool begins[N];
+        documents_begins(opened, begin, N - begin, ids + begin, begins);
+        touch(begins, N - begin);
+    }
+    touched += opened ? documents_crc32(opened) : 0;
+    documents_close(opened);
     tokens_close(tokens);
 }
 

@@ -181,6 +181,8 @@ static void all_seeds(void)
                                     "{\"step\": 1, \"val_loss\": 2.25, \"elapsed_s\": 1.0}\n"
                                     "{\"step\": 1, \"event\": \"sample\", \"text\": \"a\\n\"}\n"
                                     "{\"step\": 2, \"tokens\": 16, \"loss\": 2e1, \"lr\": 0.001, \"grad_norm\": 1.5}\n";
+    static const uint64_t starts[] = {0, 7, 7, 31, 64, 100};
+    seed("documents", starts, sizeof starts);
     seed("metrics", log_lines, sizeof log_lines - 1);
 
     static const char event_lines[] = "{\"step\": 1, \"event\": \"lr\", \"factor\": 0.5}\n{\"step\": 1, \"event\": "

@@ -35,6 +35,7 @@ static inline bool fixture_sanitized(void)
 struct fixture {
     char dir[256];
     struct tokens *tokens;
+    struct documents *documents; /* of the tokens: token 5 ends one */
 };
 
 /* Every call that must work, with its sentence when it does not. */
@@ -69,10 +70,13 @@ static inline void fixture_open(struct fixture *f)
     OK_OR_SAY(token_writer_commit(writer, &err), err);
     f->tokens = tokens_open(&path, 1, &err);
     MADE_OR_SAY(f->tokens, err);
+    f->documents = documents_open(f->tokens, (struct document_marks){5, -1}, &err);
+    MADE_OR_SAY(f->documents, err);
 }
 
 static inline void fixture_close(struct fixture *f)
 {
+    documents_close(f->documents);
     tokens_close(f->tokens);
     file_remove_tree(f->dir, NULL);
 }
@@ -110,8 +114,12 @@ struct fixture_run {
 static inline void fixture_iterate(const struct fixture *f, struct fixture_run *r)
 {
     const struct train_settings *s = training_settings(r->training);
-    struct batch_options options = {
-        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed};
+    struct batch_options options = {.seq_len = s->seq_len,
+                                    .batch_size = s->batch_size,
+                                    .val_fraction = s->val_fraction,
+                                    .seed = s->seed,
+                                    .packing = s->packing,
+                                    .documents = f->documents};
     struct error err = {0};
     r->iterator = batch_iterator_create(f->tokens, &options, &err);
     MADE_OR_SAY(r->iterator, err);
