@@ -30,7 +30,7 @@ struct plan {
     struct training_memory memory;
     struct topology topology;
     int spheres, width;
-    uint64_t parameters, disk_bytes;
+    uint64_t parameters, disk_bytes, kept_for_good; /* checkpoints of --keep-every */
     double flops_per_token, flops_per_step; /* what is run again included */
     double again_per_token;
     uint64_t generation_bytes; /* beyond the weights: packed weights, cache, work space */
@@ -44,6 +44,7 @@ static const struct part {
     PART(weights_bytes, "weights"),
     PART(gradients_bytes, "gradients"),
     PART(moments_bytes, "moments"),
+    PART(snapshot_bytes, "copy that checkpoints are written from"),
     PART(packed_bytes, "weights packed for the products"),
     PART(activation_bytes, "activations of a micro-batch"),
     PART(shared_bytes, "shared between spheres"),
@@ -75,7 +76,9 @@ static enum status make_plan(struct plan *p, int threads, struct error *err)
                           generation.sphere_scratch_bytes * (size_t)(p->spheres < generation.max_width
                                                                          ? p->spheres : generation.max_width);
     p->parameters = model_config_num_parameters(&s->model);
-    p->disk_bytes = (s->keep + 1) * p->memory.checkpoint_bytes;
+    p->kept_for_good = s->keep_every ? s->steps / s->keep_every : 0;
+    if (__builtin_mul_overflow(s->keep + 1 + p->kept_for_good, p->memory.checkpoint_bytes, &p->disk_bytes))
+        p->disk_bytes = UINT64_MAX;
     p->again_per_token = decoder_recompute_flops_per_token(&s->model, s->seq_len, s->recompute);
     p->flops_per_token = decoder_train_flops_per_token(&s->model, s->seq_len) + p->again_per_token;
     p->flops_per_step = p->flops_per_token * (double)s->batch_size * (double)s->seq_len;
@@ -106,8 +109,11 @@ static void print_table(const struct plan *p)
     printf("  %-36s %12s\n", "more while a sample is drawn", human_bytes(&a, p->generation_bytes));
     printf("disk\n");
     printf("  %-36s %12s\n", "a checkpoint", human_bytes(&a, p->memory.checkpoint_bytes));
-    char kept[64];
-    snprintf(kept, sizeof kept, "%" PRIu64 " kept and one in the making", s->keep);
+    char kept[96];
+    if (p->kept_for_good)
+        snprintf(kept, sizeof kept, "%" PRIu64 " + %" PRIu64 " kept and one in the making", s->keep, p->kept_for_good);
+    else
+        snprintf(kept, sizeof kept, "%" PRIu64 " kept and one in the making", s->keep);
     printf("  %-36s %12s\n", kept, human_bytes(&a, p->disk_bytes));
     printf("arithmetic\n");
     printf("  %-36s %12s\n", "operations per token", human_count(&a, p->flops_per_token));
@@ -158,7 +164,7 @@ int cmd_plan(int argc, char **argv)
         SETTINGS_SHAPE_FLAGS(&flags),
         SETTINGS_OPTIMIZER_FLAG(&flags),
         OPT_U64("steps", &s->steps, 1, OPTION_WHOLE_MAX, "optimizer steps"),
-        OPT_U64("keep", &s->keep, 2, OPTION_WHOLE_MAX, "checkpoints to keep"),
+        SETTINGS_SAVE_FLAGS(&flags),
         OPT_INT("threads", &threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
         OPT_FLAG("json", &json, "as JSON"),
         OPT_END,

@@ -74,12 +74,14 @@ static void tell_done(void)
 
 static void free_training(struct train_run *r)
 {
+    saver_free(r->saver);
     metrics_close(r->metrics);
     threaded_training_free(r->system);
     batch_iterator_free(r->iterator);
     training_free(r->training);
     documents_close(r->documents);
     tokens_close(r->tokens);
+    r->saver = NULL;
     r->metrics = NULL;
     r->system = NULL;
     r->iterator = NULL;
@@ -237,7 +239,7 @@ static int run(struct train_run *r, const sigset_t *watched)
     struct error err = {0};
     struct training_job job = {
         .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
-        .tokenizer = r->tokenizer, .extras = r->extras, .num_extras = r->num_extras, .settings_hash = r->settings_hash,
+        .tokenizer = r->tokenizer, .saver = r->saver,
         .crew = &r->crew, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
     };
@@ -380,8 +382,7 @@ int cmd_train(int argc, char **argv)
         OPT_U64("eval-every", &s->eval_every, 0, whole, "steps between evaluations; 0 = only at the end"),
         OPT_U64("eval-batches", &s->eval_batches, 0, whole,
                 "micro-batches in an evaluation; 0 = all of the validation part"),
-        OPT_U64("save-every", &s->save_every, 0, whole, "steps between checkpoints; 0 = only at the end"),
-        OPT_U64("keep", &s->keep, 2, whole, "checkpoints to keep, the newest ones"),
+        SETTINGS_SAVE_FLAGS(&f.s),
         OPT_U64("sample-every", &s->sample_every, 0, whole, "steps between samples; 0 = only at the end"),
         OPT_TEXT("sample-prompt", "TEXT", &f.sample_prompt, "what samples begin with; without it a new line"),
         OPT_SIZE("sample-tokens", &f.sample_tokens, 0, 1 << 20, "length of a sample (200); 0 = none at the end"),

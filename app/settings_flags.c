@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/settings_flags.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *const schedule_choices[] = {"cosine", "linear", "constant", "wsd", NULL};
+const char *const save_mode_choices[] = {"overlapped", "blocking", NULL};
 const char *const dtype_choices[] = {"auto", "f32", "bf16", NULL};
 
 enum status settings_flags_base(struct settings_flags *flags, struct error *err)
@@ -101,6 +104,36 @@ enum status settings_flags_recompute(struct settings_flags *flags, struct error 
     return STATUS_OK;
 }
 
+/* "500" is steps; "90s", "10m" and "2h" are times. */
+static enum status take_save_every(struct train_settings *s, const char *text, struct error *err)
+{
+    static const struct {
+        const char *unit;
+        uint64_t seconds;
+    } units[] = {{"", 0}, {"s", 1}, {"m", 60}, {"h", 3600}};
+    const size_t digits = strspn(text, "0123456789");
+    errno = 0;
+    const uint64_t n = strtoull(text, NULL, 10);
+    for (size_t i = 0; digits > 0 && errno == 0 && n <= (uint64_t)OPTION_WHOLE_MAX && i < sizeof units / sizeof *units; i++) {
+        if (strcmp(text + digits, units[i].unit) != 0 || (units[i].seconds && n == 0))
+            continue;
+        s->save_every = units[i].seconds ? 0 : n;
+        s->save_seconds = n * units[i].seconds;
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_CONFIG, "--save-every wants a number of steps (500) or a time (90s, 10m, 2h), not '%s'", text);
+}
+
+static enum status take_save_flags(struct settings_flags *flags, const struct option_def *options, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (has(options, "save-every"))
+        status = take_save_every(&flags->settings, flags->save_every, err);
+    if (status == STATUS_OK && has(options, "save-mode"))
+        status = save_mode_parse(flags->save_mode, &flags->settings.save_mode, err);
+    return status;
+}
+
 enum status settings_flags_finish(struct settings_flags *flags, const struct option_def *options, struct error *err)
 {
     struct train_settings *s = &flags->settings;
@@ -114,6 +147,8 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
     if ((has(options, "n-embd") || has(options, "n-head")) && s->model.n_embd % s->model.n_head)
         return error_set(err, STATUS_CONFIG, "the width n_embd = %zu is not divisible by n_head = %zu", s->model.n_embd,
                          s->model.n_head);
+    if (take_save_flags(flags, options, err) != STATUS_OK)
+        return STATUS_CONFIG;
     if (has(options, "dropout"))
         settings_flags_dropout(flags);
     if (dtype_parse(flags->dtype ? flags->dtype : "auto", &s->dtype, err) != STATUS_OK)

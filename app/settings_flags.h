@@ -15,12 +15,13 @@ struct settings_flags {
     struct train_settings settings;
     const char *preset, *config, *schedule, *optimizer, *dtype, *packing; /* dtype NULL: auto; the others: as it was */
     const char *recompute; /* "none", "all" or a number; NULL: as it was */
+    const char *save_every, *save_mode; /* NULL: as it was */
     size_t vocab_size;
     double dropout;
     struct train_settings base; /* before the flags */
 };
 
-extern const char *const schedule_choices[], *const dtype_choices[];
+extern const char *const schedule_choices[], *const dtype_choices[], *const save_mode_choices[];
 
 /* --dropout, wherever the model's family has dropout. */
 void settings_flags_dropout(struct settings_flags *flags);
@@ -59,6 +60,16 @@ enum status settings_flags_recompute(struct settings_flags *flags, struct error 
 #define SETTINGS_OPTIMIZER_FLAG(f)                                                                                     \
     OPT_CHOICE("optimizer", &(f)->optimizer, optimizer_names,                                                          \
                "AdamW (the default), Lion, Muon for the layers' matrices, or AdamW with its moments in 8 bits")
+
+#define SETTINGS_SAVE_FLAGS(f)                                                                                         \
+    OPT_TEXT("save-every", "N|TIME", &(f)->save_every,                                                                 \
+             "steps between checkpoints, or their time, as in 90s, 10m or 2h; 0 = only at the end"),                   \
+        OPT_U64("keep", &(f)->settings.keep, 2, OPTION_WHOLE_MAX, "checkpoints to keep, the newest ones"),             \
+        OPT_U64("keep-every", &(f)->settings.keep_every, 0, OPTION_WHOLE_MAX,                                          \
+                "steps; checkpoints at multiples of this are made and kept for good; 0 = none (0)"),                   \
+        OPT_CHOICE("save-mode", &(f)->save_mode, save_mode_choices,                                                    \
+                   "checkpoints on the way: written by a thread of its own while training goes on, which takes memory "  \
+                   "for a copy of weights and moments, or with training waiting (overlapped)")
 
 /* settings = the preset's, then config.json's model.  Call between two passes of options_parse. */
 enum status settings_flags_base(struct settings_flags *flags, struct error *err);

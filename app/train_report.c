@@ -35,6 +35,9 @@ void train_print_header(struct train_run *r)
     buffer_printf(&text, "memory   %s planned, %s available\n",
                   human_bytes(&a, training_planned(r->training)->total_bytes),
                   human_bytes(&b, topology.memory_available_bytes));
+    if (training_short_of_snapshot(r->training))
+        buffer_append_text(&text, "saving   training waits while a checkpoint is written: memory is short of the copy it could "
+                                  "be written from (--save-mode blocking)\n");
     buffer_printf(&text, "run      %s", run_directory_path(r->run));
     if (!r->fresh)
         buffer_printf(&text, ", resumed at step %" PRIu64, training_step(r->training));
@@ -79,6 +82,10 @@ void train_print_summary(struct train_run *r, const struct training_result *resu
         buffer_printf(&text, "  val loss    %.4f at step %" PRIu64 "\n", result->val_loss, result->val_step);
     buffer_printf(&text, "  checkpoint  %s\n",
                   result->checkpoint.len ? result->checkpoint.data : "none from this session");
+    if (result->saving.saved + result->saving.failed > 0)
+        buffer_printf(&text, "  saving      %" PRIu64 " checkpoints%s, %s of training lost, %s of writing\n", result->saving.saved,
+                      result->saving.failed ? " (some failed, see above)" : "", human_duration(&a, result->saving.lost_s),
+                      human_duration(&b, result->saving.write_s));
     if (!finished)
         buffer_printf(&text, "  go on with  cllm train --resume %s\n", run_directory_path(r->run));
     if (text.data)

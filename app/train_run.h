@@ -12,6 +12,7 @@
 #include "app/training_thread.h"
 #include "base/status.h"
 #include "data/batch_iterator.h"
+#include "train/checkpoint.h"
 #include "train/run_directory.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct train_run {
     struct training *training;
     struct threaded_training *system;
     struct metrics *metrics;
+    struct saver *saver;
     struct buffer tokenizer_json, tokenizer_config;
     struct checkpoint_extra extras[2];
     size_t num_extras;

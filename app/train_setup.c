@@ -274,6 +274,25 @@ static enum status open_metrics(struct train_run *r, struct error *err)
     return r->metrics ? STATUS_OK : err->status;
 }
 
+static enum status sync_metrics(void *ctx, struct error *err)
+{
+    return metrics_sync_written(ctx, err);
+}
+
+static enum status make_saver(struct train_run *r, struct error *err)
+{
+    r->saver = saver_new(&(struct saver_options){.training = r->training,
+                                                 .system = r->system,
+                                                 .run_directory = run_directory_path(r->run),
+                                                 .settings_hash = r->settings_hash,
+                                                 .extras = r->extras,
+                                                 .num_extras = r->num_extras,
+                                                 .before = sync_metrics,
+                                                 .ctx = r->metrics},
+                         err);
+    return r->saver ? STATUS_OK : err->status;
+}
+
 static enum status note_threads(struct train_run *r, struct error *err)
 {
     r->info.threads = r->flags->threads;
@@ -324,6 +343,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
         status = run_directory_write_info(r->run, &r->info, err);
     if (status == STATUS_OK)
         status = open_metrics(r, err);
+    if (status == STATUS_OK)
+        status = make_saver(r, err);
     /* The first checkpoint is that of step 0: saving is seen to work before any work is done, and a run can be resumed
      * from its first moment. */
     if (status == STATUS_OK)
@@ -447,5 +468,7 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
         status = run_directory_write_info(r->run, &r->info, err);
     if (status == STATUS_OK)
         status = open_metrics(r, err);
+    if (status == STATUS_OK)
+        status = make_saver(r, err);
     return status;
 }

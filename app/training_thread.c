@@ -26,7 +26,8 @@ struct training_thread {
     /* the thread's own */
     struct training_result result;
     uint64_t start_ns, mark_ns, stats_ns;
-    uint64_t saved_step;          /* step of the newest checkpoint of this process, or UINT64_MAX */
+    struct run_saver saver;
+    bool stats_failed;            /* told already */
     uint64_t compute_ns, wait_ns; /* sums over spheres at the last step */
     double seconds_per_step;      /* smoothed, for the ETA */
 };
@@ -49,8 +50,9 @@ void training_line(const struct training_snapshot *s, struct buffer *out)
         buffer_printf(out, "  ETA %s", human_duration(&eta, s->eta_seconds));
 }
 
-static void say(struct training_thread *t, const char *text)
+static void say(void *ctx, const char *text)
 {
+    struct training_thread *t = ctx;
     mutex_lock(t->mu);
     buffer_append_text(&t->lines, text);
     buffer_append(&t->lines, "\n", 1);
@@ -185,28 +187,18 @@ static enum status write_stats(struct training_thread *t, struct error *err)
         stats_report_release(&report);
     }
     t->stats_ns = clock_now_ns();
-    return status;
+    if (status != STATUS_IO)
+        return status;
+    if (!t->stats_failed) /* a full disk, or an ill one: figures for show are not worth a run */
+        say(t, err->text);
+    t->stats_failed = true;
+    return STATUS_OK;
 }
 
 static enum status save(struct training_thread *t, struct error *err)
 {
-    const struct training_job *job = t->job;
-    uint64_t step = training_step(job->training), start = clock_now_ns();
     set_busy(t, "saving");
-    enum status status = metrics_sync(job->metrics, err);
-    buffer_clear(&t->result.checkpoint);
-    if (status == STATUS_OK)
-        status = checkpoint_save(job->training, run_directory_path(job->run), job->settings_hash, job->extras,
-                                 job->num_extras, &t->result.checkpoint, err);
-    if (status != STATUS_OK)
-        return status;
-    t->saved_step = step;
-    struct buffer line = {0};
-    buffer_printf(&line, "step %" PRIu64 "  saved %s  (%.1f s)", step, t->result.checkpoint.data, seconds_since(start));
-    if (line.data)
-        say(t, line.data);
-    buffer_release(&line);
-    status = metrics_write_event(job->metrics, step, "checkpoint", NULL, err);
+    const enum status status = run_saver_begin(&t->saver, training_step(t->job->training), err);
     return status == STATUS_OK ? write_stats(t, err) : status;
 }
 
@@ -250,7 +242,9 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
         status = evaluate(t, err);
     if (status == STATUS_OK && !last && due(line.step, s->sample_every))
         status = sample(t, err);
-    if (status == STATUS_OK && (last || save_asked || due(line.step, s->save_every)))
+    if (status == STATUS_OK)
+        status = run_saver_look(&t->saver, line.step, err);
+    if (status == STATUS_OK && !last && (save_asked || run_saver_due(&t->saver, line.step)))
         status = save(t, err);
     if (status == STATUS_OK && clock_now_ns() - t->stats_ns > stats_period_ns)
         status = write_stats(t, err);
@@ -279,15 +273,23 @@ static void drive(void *arg)
         error_set(err, status, "%s", threaded_training_error(job->system));
     /* Stopped before the end: what was trained since the last checkpoint is kept. */
     uint64_t step = training_step(job->training);
-    if (status == STATUS_OK && step != t->result.first_step && t->saved_step != step)
-        status = save(t, err);
-    /* A run that failed leaves its statistics too; what failed first is what is told. */
     struct error ignored;
+    if (status == STATUS_OK) {
+        set_busy(t, "saving");
+        status = run_saver_finish(&t->saver, step, step != t->result.first_step, err);
+    } else {
+        run_saver_finish(&t->saver, step, false, &ignored);
+    }
+    if (status == STATUS_OK)
+        status = metrics_flush(job->metrics, err);
+    /* A run that failed leaves its statistics too; what failed first is what is told. */
     if (status == STATUS_OK)
         status = write_stats(t, err);
     else
         write_stats(t, &ignored);
     t->result.status = status;
+    t->result.saving = t->saver.totals;
+    t->result.checkpoint = t->saver.checkpoint;
     t->result.last_step = step;
     t->result.seconds = seconds_since(t->start_ns);
     mutex_lock(t->mu);
@@ -307,7 +309,7 @@ struct training_thread *training_thread_start(const struct training_job *job, st
         return NULL;
     }
     t->job = job;
-    t->saved_step = UINT64_MAX;
+    run_saver_init(&t->saver, job->saver, job->training, job->metrics, say, t);
     t->start_ns = clock_now_ns();
     t->result.val_loss = t->result.loss = NAN;
     t->result.first_step = t->now.step = training_step(job->training);

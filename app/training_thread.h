@@ -9,11 +9,11 @@
 #define APP_TRAINING_THREAD_H
 
 #include "app/crew.h"
+#include "app/run_saver.h"
 #include "base/buffer.h"
 #include "base/status.h"
 #include "infer/generator.h"
 #include "tokenizer/tokenizer.h"
-#include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/threaded_training.h"
@@ -31,9 +31,7 @@ struct training_job {
     struct run_directory *run;
     struct metrics *metrics;
     const struct tokenizer *tokenizer; /* may be NULL */
-    const struct checkpoint_extra *extras;
-    size_t num_extras;
-    uint32_t settings_hash;
+    struct saver *saver;
     const struct crew *crew;           /* for samples, which its token gives up */
     const char *sample_prompt; /* NULL: the usual one */
     size_t sample_tokens;
@@ -62,6 +60,7 @@ struct training_result {
     double seconds;
     double loss, val_loss;
     uint64_t val_step;
+    struct save_totals saving;
     struct buffer checkpoint;               /* path of the last one, or empty */
 };
 

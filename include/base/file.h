@@ -68,8 +68,12 @@ void file_writer_stop_when(bool (*stop)(const void *ctx), const void *ctx);
 
 enum status file_crc32(const char *path, uint64_t *size_bytes, uint32_t *crc32, struct error *err);
 
-/* Appends the line, and a newline when it has none, in one write; a write that fails half-way is taken back. */
+/* Appends the line, and a newline when it has none, in one write; a write that fails half-way is taken back.
+ * errno is then that of the write. */
 enum status file_append_line(int fd, const char *path, const char *line, size_t len, struct error *err);
+
+/* Shortens an open file and syncs. */
+enum status file_cut(int fd, const char *path, uint64_t size_bytes, struct error *err);
 
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);

@@ -44,7 +44,17 @@ enum status metrics_write_val(struct metrics *metrics, uint64_t step, double val
 enum status metrics_write_event(struct metrics *metrics, uint64_t step, const char *event, const json_t *more,
                                 struct error *err);
 
-/* Everything written so far is on the disk.  Before a checkpoint, so that no line of its past can be missing. */
+/* A full disk does not end a run: lines that found no room wait in memory, in order, up to 64 MiB of them, and each write
+ * tries again.  metrics_flush tries now; STATUS_IO while they still wait, with the reason.  metrics_waiting is their bytes.
+ * What still waits when the file is closed is lost. */
+enum status metrics_flush(struct metrics *metrics, struct error *err);
+size_t metrics_waiting(const struct metrics *metrics);
+
+/* Everything written so far is on the disk.  Before a checkpoint, so that no line of its past can be missing.  STATUS_IO while
+ * lines wait for room.  A failure to sync is final: the system may have lost lines. */
 enum status metrics_sync(struct metrics *metrics, struct error *err);
+
+/* The same of what is in the file, for another thread than the one that writes. */
+enum status metrics_sync_written(const struct metrics *metrics, struct error *err);
 
 #endif

@@ -20,6 +20,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* When a checkpoint that is due on the way is written: by a thread of its own, from a copy that the spheres take between two
+ * steps, while they go on; or by the training itself, which takes no memory for a copy. */
+enum save_mode { SAVE_OVERLAPPED, SAVE_BLOCKING };
+const char *save_mode_name(enum save_mode mode);                                    /* "overlapped", "blocking" */
+enum status save_mode_parse(const char *name, enum save_mode *out, struct error *err);
+
 struct train_settings {
     char preset[32];         /* name, or "" */
     struct model_config model; /* vocab_size 0 until the data is known */
@@ -43,8 +49,11 @@ struct train_settings {
     /* not in the hash */
     size_t recompute; /* layers whose forward is run again in the backward: less memory, more time, the same bits */
     uint64_t eval_every, eval_batches; /* steps (0 = only at the end); batches of micro_batch windows, 0 = the whole validation part */
-    uint64_t save_every;     /* steps; 0 = only at the end */
+    uint64_t save_every;     /* steps between checkpoints; 0 = none by steps */
+    uint64_t save_seconds;   /* seconds between them; 0 = none by time.  Neither: only at the end */
     uint64_t keep;           /* checkpoints kept, >= 2 */
+    uint64_t keep_every;     /* steps; those at multiples are made and stay for good; 0 = none */
+    enum save_mode save_mode;
     uint64_t sample_every;   /* steps; 0 = only at the end */
 };
 
@@ -55,6 +64,10 @@ const char *const *train_preset_names(void); /* NULL-terminated */
 
 /* One sentence for the first thing that is wrong. */
 enum status train_settings_check(const struct train_settings *settings, struct error *err);
+
+/* Whether checkpoints are due before the end, and whether there is one behind `step` for the steps' sake alone. */
+bool train_settings_save_on_the_way(const struct train_settings *settings);
+bool train_settings_save_at(const struct train_settings *settings, uint64_t step);
 
 /* To and from the "settings" object of run.json.  _json gives a new reference. */
 json_t *train_settings_json(const struct train_settings *settings);

@@ -18,6 +18,7 @@
 /* Bytes by part before anything is allocated; `cllm plan` prints it, and training_create reserves it. */
 struct training_memory {
     size_t weights_bytes, gradients_bytes, moments_bytes;
+    size_t snapshot_bytes; /* SAVE_OVERLAPPED: weights and moments, frozen for a checkpoint */
     size_t packed_bytes, activation_bytes, shared_bytes;
     size_t scratch_bytes;  /* all spheres that can find work */
     size_t sphere_bytes;   /* stacks and contexts of all spheres */
@@ -57,6 +58,9 @@ double training_last_lr(const struct training *training);
  * first.  Part of the training's state, so it is in its checkpoints.  By the driving thread, between two steps. */
 double training_lr_factor(const struct training *training);
 void training_set_lr_factor(struct training *training, double factor);
+
+/* Memory was short of the copy that SAVE_OVERLAPPED writes from, so it saves as SAVE_BLOCKING. */
+bool training_short_of_snapshot(const struct training *training);
 
 /* What it was planned to take with one sphere per usable core. */
 const struct training_memory *training_planned(const struct training *training);

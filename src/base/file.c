@@ -70,6 +70,14 @@ static bool sync_fd(int fd)
     return true;
 }
 
+static bool shorten(int fd, off_t size)
+{
+    while (ftruncate(fd, size) != 0)
+        if (errno != EINTR)
+            return false;
+    return true;
+}
+
 int file_open_read(const char *path, uint64_t *size_bytes, struct error *err)
 {
     /* O_NONBLOCK: opening a FIFO must not wait for its writer.  It means nothing for regular files. */
@@ -447,12 +455,21 @@ enum status file_append_line(int fd, const char *path, const char *line, size_t 
     struct stat before;
     const bool regular = fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
     if (!write_all(fd, bytes, len)) {
+        const int why = errno;
         st = error_set(err, STATUS_IO, "cannot write %s: %m", path);
-        if (regular && ftruncate(fd, before.st_size) != 0)
+        if (regular && !shorten(fd, before.st_size))
             st = error_prefix(err, "the last line of %s is incomplete (%m)", path);
+        errno = why;
     }
     buffer_release(&whole);
     return st == STATUS_OK ? STATUS_OK : STATUS_IO;
+}
+
+enum status file_cut(int fd, const char *path, uint64_t size_bytes, struct error *err)
+{
+    if (!shorten(fd, (off_t)size_bytes) || !sync_fd(fd))
+        return error_set(err, STATUS_IO, "cannot cut %s to %llu bytes: %m", path, (unsigned long long)size_bytes);
+    return STATUS_OK;
 }
 
 bool file_exists(const char *path)
@@ -476,7 +493,10 @@ enum status file_make_directory(const char *path, struct error *err)
 
 enum status file_sync_directory(const char *path, struct error *err)
 {
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return error_set(err, STATUS_IO, "cannot open directory %s: %m", path);
     enum status st = STATUS_OK;
@@ -493,7 +513,10 @@ static enum status remove_at(int parent_fd, const char *name, const char *shown,
         return STATUS_OK;
     if (errno != EISDIR && errno != EPERM) /* EPERM is what POSIX says of a directory */
         return error_set(err, STATUS_IO, "cannot remove %s: %m", shown);
-    const int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd;
+    do
+        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return error_set(err, STATUS_IO, "cannot remove %s: %m", shown);
     if (depth >= MAX_DEPTH) {

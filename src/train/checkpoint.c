@@ -141,7 +141,7 @@ enum status checkpoint_save(struct training *t, const char *run_directory, uint3
     if (st == STATUS_OK)
         st = checkpoint__point_latest(checkpoint__text(&checkpoints), t->step, err);
     if (st == STATUS_OK)
-        st = checkpoint__prune(checkpoint__text(&checkpoints), t->step, t->settings.keep, err);
+        st = checkpoint__prune(checkpoint__text(&checkpoints), t->step, t->settings.keep, t->settings.keep_every, err);
     if (st == STATUS_OK && path)
         buffer_append_text(path, checkpoint__text(&final));
     buffer_release(&checkpoints);

@@ -115,16 +115,19 @@ enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, str
     return st;
 }
 
-/* Of those up to `step`, all but the newest `keep` go.  Later ones are damaged ones that a resume passed over; they
- * say something about the disk and are replaced when the run gets there. */
-enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, struct error *err)
+/* A checkpoint at a multiple of keep_every also counts as one of the newest while it is that.  Those of later steps are
+ * damaged ones that a resume passed over: they say something about the disk and are replaced when the run gets there. */
+enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, uint64_t keep_every,
+                              struct error *err)
 {
-    uint64_t *steps, kept = 0;
-    size_t n;
+    uint64_t *steps;
+    size_t n, later = 0;
     enum status st = checkpoint__list(checkpoints, &steps, &n, err);
     struct buffer from = {0}, to = {0};
-    for (size_t i = 0; i < n && st == STATUS_OK; i++) {
-        if (steps[i] > step || kept++ < keep)
+    while (later < n && steps[later] > step)
+        later++;
+    for (size_t i = n; i-- > later && st == STATUS_OK;) {
+        if (i - later < keep || (keep_every && steps[i] && steps[i] % keep_every == 0))
             continue;
         checkpoint__path(&from, checkpoints, steps[i]);
         buffer_clear(&to);

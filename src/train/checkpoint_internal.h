@@ -87,7 +87,8 @@ void checkpoint__remove_stale(const char *checkpoints);
 /* Makes `latest` name this step's. */
 enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err);
 
-/* Of those up to `step`, all but the newest `keep` go. */
-enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, struct error *err);
+/* Of those up to `step`, all but the newest `keep` and those at multiples of `keep_every` (0: none) go. */
+enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, uint64_t keep_every,
+                              struct error *err);
 
 #endif

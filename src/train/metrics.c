@@ -14,11 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { WAITING_BYTES_MAX = 64 << 20 };
+
 struct metrics {
     int fd;
     bool has_val;
     char *path;
     struct buffer line;
+    struct buffer waiting; /* lines that found no room */
 };
 
 /* Every line we write begins so; the number follows. */
@@ -56,9 +59,7 @@ static enum status cut(int fd, const char *path, uint64_t step, bool *has_val, s
     size_t keep = length_up_to(map.data, map.size_bytes, step, has_val);
     bool shorter = keep < map.size_bytes;
     file_map_close(&map);
-    if (shorter && (ftruncate(fd, (off_t)keep) != 0 || fsync(fd) != 0))
-        return error_set(err, STATUS_IO, "cannot cut %s to %zu bytes: %s", path, keep, strerror(errno));
-    return STATUS_OK;
+    return shorter ? file_cut(fd, path, keep, err) : STATUS_OK;
 }
 
 struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
@@ -71,7 +72,9 @@ struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
         mem_free(m);
         return NULL;
     }
-    m->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    do
+        m->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    while (m->fd < 0 && errno == EINTR);
     if (m->fd < 0)
         error_set(err, STATUS_IO, "cannot open %s: %s", path, strerror(errno));
     if (m->fd < 0 || cut(m->fd, path, step, &m->has_val, err) != STATUS_OK) {
@@ -93,8 +96,24 @@ void metrics_close(struct metrics *m)
     if (m->fd >= 0)
         close(m->fd);
     buffer_release(&m->line);
+    buffer_release(&m->waiting);
     mem_free(m->path);
     mem_free(m);
+}
+
+enum status metrics_flush(struct metrics *m, struct error *err)
+{
+    if (m->waiting.len == 0)
+        return STATUS_OK;
+    const enum status st = file_append_line(m->fd, m->path, m->waiting.data, m->waiting.len, err);
+    if (st == STATUS_OK)
+        buffer_release(&m->waiting);
+    return st;
+}
+
+size_t metrics_waiting(const struct metrics *m)
+{
+    return m->waiting.len;
 }
 
 static void append_number(struct buffer *line, const char *key, double x)
@@ -125,7 +144,21 @@ static enum status end_line(struct metrics *m, struct error *err)
         buffer_release(&m->line);
         return error_set(err, STATUS_NOMEM, "out of memory for a line of %s", m->path);
     }
-    return file_append_line(m->fd, m->path, m->line.data, m->line.len, err);
+    if (m->waiting.len == 0) {
+        const enum status st = file_append_line(m->fd, m->path, m->line.data, m->line.len, err);
+        if (st == STATUS_OK || (errno != ENOSPC && errno != EDQUOT))
+            return st;
+    }
+    if (m->waiting.len + m->line.len > WAITING_BYTES_MAX)
+        return error_set(err, STATUS_IO, "%s: the disk is full, and %d MiB of lines wait for room", m->path,
+                         WAITING_BYTES_MAX >> 20);
+    buffer_append(&m->waiting, m->line.data, m->line.len);
+    if (m->waiting.failed)
+        return error_set(err, STATUS_NOMEM, "no memory for the lines of %s that wait for room on the disk", m->path);
+    struct error why;
+    return metrics_flush(m, &why) == STATUS_OK || errno == ENOSPC || errno == EDQUOT
+               ? STATUS_OK
+               : error_set(err, STATUS_IO, "%s", why.text);
 }
 
 enum status metrics_write_step(struct metrics *m, const struct metrics_step *s, struct error *err)
@@ -183,7 +216,17 @@ enum status metrics_write_event(struct metrics *m, uint64_t step, const char *ev
 
 enum status metrics_sync(struct metrics *m, struct error *err)
 {
-    if (fdatasync(m->fd) != 0)
+    const enum status st = metrics_flush(m, err);
+    return st == STATUS_OK ? metrics_sync_written(m, err) : st;
+}
+
+enum status metrics_sync_written(const struct metrics *m, struct error *err)
+{
+    int rc;
+    do
+        rc = fdatasync(m->fd);
+    while (rc != 0 && errno == EINTR);
+    if (rc != 0)
         return error_set(err, STATUS_IO, "cannot sync %s: %s", m->path, strerror(errno));
     return STATUS_OK;
 }

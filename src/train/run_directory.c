@@ -30,16 +30,26 @@ static const char *text_of(const struct buffer *buffer)
     return buffer->data && !buffer->failed ? buffer->data : "";
 }
 
+static bool take(int fd)
+{
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        if (errno != EINTR)
+            return false;
+    return true;
+}
+
 /* Takes RUN/lock, or says who has it. */
 static enum status lock(struct run_directory *run, struct error *err)
 {
     struct buffer path = {0};
     path_join(&path, run->path, "lock");
     enum status st = STATUS_OK;
-    run->lock_fd = open(text_of(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    do
+        run->lock_fd = open(text_of(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    while (run->lock_fd < 0 && errno == EINTR);
     if (run->lock_fd < 0) {
         st = error_set(err, STATUS_IO, "cannot open %s: %s", text_of(&path), strerror(errno));
-    } else if (flock(run->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    } else if (!take(run->lock_fd)) {
         char holder[24] = "";
         ssize_t n = errno == EWOULDBLOCK ? pread(run->lock_fd, holder, sizeof holder - 1, 0) : 0;
         holder[n > 0 ? n : 0] = 0;
@@ -55,8 +65,9 @@ static enum status lock(struct run_directory *run, struct error *err)
     } else {
         char pid[24];
         int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        if (ftruncate(run->lock_fd, 0) != 0 || pwrite(run->lock_fd, pid, (size_t)n, 0) != n)
-            st = error_set(err, STATUS_IO, "cannot write %s: %s", text_of(&path), strerror(errno));
+        st = file_cut(run->lock_fd, text_of(&path), 0, err);
+        if (st == STATUS_OK)
+            st = file_append_line(run->lock_fd, text_of(&path), pid, (size_t)n, err);
     }
     buffer_release(&path);
     return st;

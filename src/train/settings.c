@@ -26,7 +26,9 @@ enum kind {
     DOCUMENTS,
     CHOICE,
     FLAG,
-    LAYERS
+    LAYERS,
+    COUNT, /* a U64 that a run of before does not have, and means 0 there */
+    SAVE_MODE
 };
 
 static const struct field {
@@ -94,10 +96,14 @@ static const struct field {
     {"eval_every", U64, false, false, false, IN(eval_every)},
     {"eval_batches", U64, false, false, false, IN(eval_batches)},
     {"save_every", U64, false, false, false, IN(save_every)},
+    {"save_seconds", COUNT, false, false, false, IN(save_seconds)},
     {"keep", U64, false, false, false, IN(keep)},
+    {"keep_every", COUNT, false, false, false, IN(keep_every)},
+    {"save_mode", SAVE_MODE, false, false, false, IN(save_mode)},
     {"sample_every", U64, false, false, false, IN(sample_every)},
 #undef IN
 };
+enum { SAVE_SECONDS_MAX = 366 * 24 * 3600 };
 enum { NUM_FIELDS = sizeof fields / sizeof *fields };
 
 static const void *at(const struct train_settings *settings, const struct field *field)
@@ -124,6 +130,8 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
         return (uint64_t) * (const enum optimizer_kind *)at(s, f);
     case PACKING:
         return (uint64_t) * (const enum packing *)at(s, f);
+    case SAVE_MODE:
+        return (uint64_t) * (const enum save_mode *)at(s, f);
     case CHOICE: { /* an enumeration without negative values, as wide as an int */
         unsigned choice;
         memcpy(&choice, at(s, f), sizeof choice);
@@ -162,6 +170,34 @@ static bool absurd(const struct train_settings *s)
     double activations =
         tokens * ((double)m->n_layer * (16 * width + 4 * attention + 4 * inner) + (double)m->vocab_size);
     return !(parameters < 0x1p50 && activations < 0x1p54);
+}
+
+static const char *const save_modes[] = {"overlapped", "blocking"};
+
+const char *save_mode_name(enum save_mode mode)
+{
+    return save_modes[mode];
+}
+
+enum status save_mode_parse(const char *name, enum save_mode *out, struct error *err)
+{
+    for (unsigned i = 0; i < sizeof save_modes / sizeof *save_modes; i++)
+        if (strcmp(name, save_modes[i]) == 0) {
+            *out = (enum save_mode)i;
+            return STATUS_OK;
+        }
+    return error_set(err, STATUS_CONFIG, "unknown save mode '%s'; there are overlapped and blocking", name);
+}
+
+bool train_settings_save_on_the_way(const struct train_settings *s)
+{
+    return (s->save_every > 0 && s->save_every < s->steps) || (s->keep_every > 0 && s->keep_every < s->steps) ||
+           s->save_seconds > 0;
+}
+
+bool train_settings_save_at(const struct train_settings *s, uint64_t step)
+{
+    return (s->save_every > 0 && step % s->save_every == 0) || (s->keep_every > 0 && step % s->keep_every == 0);
 }
 
 enum status train_settings_check(const struct train_settings *s, struct error *err)
@@ -223,6 +259,13 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
         REFUSE("recompute is %zu, the model has %zu layers", s->recompute, s->model.n_layer);
     if (s->keep < 2)
         REFUSE("keep is %" PRIu64 ", at least 2 checkpoints must be kept", s->keep);
+    if (s->save_every > 0 && s->save_seconds > 0)
+        REFUSE("save_every is %" PRIu64 " steps and save_seconds %" PRIu64 ", one of them must be 0", s->save_every,
+               s->save_seconds);
+    if (s->save_seconds > SAVE_SECONDS_MAX)
+        REFUSE("save_seconds is %" PRIu64 ", it must be at most %d", s->save_seconds, (int)SAVE_SECONDS_MAX);
+    if ((unsigned)s->save_mode > SAVE_BLOCKING)
+        REFUSE("the save_mode is number %d, which is not one", (int)s->save_mode);
 #undef REFUSE
     return STATUS_OK;
 }
@@ -246,6 +289,8 @@ json_t *train_settings_json(const struct train_settings *s)
             value = json_string(optimizer_name(s->optimizer));
         else if (f->kind == PACKING)
             value = json_string(packing_name(s->packing));
+        else if (f->kind == SAVE_MODE)
+            value = json_string(save_mode_name(s->save_mode));
         else
             value = json_integer((json_int_t)get_u64(s, f));
         failed |= json_object_set_new(object, f->key, value);
@@ -272,9 +317,10 @@ static enum status read_field(struct train_settings *out, const struct field *f,
     switch (f->kind) {
     case SIZE:
     case U64:
-    case DOCUMENTS: {
+    case DOCUMENTS:
+    case COUNT: {
         uint64_t value = 0;
-        st = json_get_u64(object, f->key, true, INT64_MAX, &value, where, err);
+        st = json_get_u64(object, f->key, f->kind != COUNT, INT64_MAX, &value, where, err);
         if (f->kind == SIZE)
             *(size_t *)to = (size_t)value;
         else
@@ -314,6 +360,13 @@ static enum status read_field(struct train_settings *out, const struct field *f,
         const char *name = "none"; /* where a run of before does not say */
         st = json_get_text(object, f->key, false, &name, where, err);
         if (st == STATUS_OK && (st = packing_parse(name, to, err)) != STATUS_OK)
+            error_prefix(err, "%s", where);
+        return st;
+    }
+    case SAVE_MODE: {
+        const char *name = "overlapped";
+        st = json_get_text(object, f->key, false, &name, where, err);
+        if (st == STATUS_OK && (st = save_mode_parse(name, to, err)) != STATUS_OK)
             error_prefix(err, "%s", where);
         return st;
     }

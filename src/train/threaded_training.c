@@ -407,6 +407,11 @@ enum status threaded_train_step(struct threaded_training *s)
     return STATUS_OK;
 }
 
+enum status training__run_team(struct threaded_training *s, void (*fn)(struct sphere *me, void *arg), void *arg)
+{
+    return team_run(s->team, s->width, fn, arg);
+}
+
 /* Lets control have its say, and waits while a pause is wished; control goes on having it then. */
 static enum status between_steps(struct threaded_training *s)
 {

@@ -12,6 +12,7 @@
 #include "runtime/sphere.h"
 #include "topology/topology.h"
 #include "train/run_events.h"
+#include "train/snapshot_internal.h"
 #include "train/training_internal.h"
 
 #include <math.h>
@@ -113,6 +114,7 @@ static enum status plan_fixed(const struct train_settings *s, int num_spheres, s
         .weights_bytes = model_config_size(&s->model) * sizeof(float),
         .gradients_bytes = p.gradients + p.head_leaf,
         .moments_bytes = p.moments,
+        .snapshot_bytes = snapshot__bytes(s),
         .packed_bytes = decoder.packed_bytes,
         .activation_bytes = decoder.activation_bytes,
         .shared_bytes = decoder.shared_bytes + p.optimizer + p.sums,
@@ -123,7 +125,7 @@ static enum status plan_fixed(const struct train_settings *s, int num_spheres, s
         .checkpoint_bytes = sizeof(float) * model_config_num_parameters(&s->model) + optimizer__plan(s).file_bytes +
                             CHECKPOINT_SMALL_BYTES,
     };
-    out->total_bytes = out->weights_bytes + out->gradients_bytes + out->moments_bytes + out->packed_bytes +
+    out->total_bytes = out->weights_bytes + out->gradients_bytes + out->moments_bytes + out->snapshot_bytes + out->packed_bytes +
                        out->activation_bytes + out->shared_bytes + out->scratch_bytes + out->sphere_bytes +
                        out->data_bytes + out->program_bytes;
     return STATUS_OK;
@@ -161,6 +163,7 @@ static enum status refuse(const struct train_settings *settings, const struct tr
         struct train_settings smaller = *settings;
         struct training_memory plan;
         smaller.micro_batch = micro;
+        smaller.save_mode = SAVE_BLOCKING;
         if (plan_fixed(&smaller, num_spheres, 0, &plan, NULL) == STATUS_OK && plan.total_bytes <= available) {
             struct human fits;
             snprintf(advice, sizeof advice, "; a micro-batch of %zu would fit, with %s", micro,
@@ -187,6 +190,17 @@ static struct training *create(const struct train_settings *settings, struct err
     if (plan_fixed(settings, num_spheres, resident_bytes(), &memory, err) != STATUS_OK)
         return NULL;
     size_t available = topology.memory_available_bytes; /* 0: not known */
+    struct train_settings frugal;
+    bool short_of_snapshot = false;
+    if (available && memory.snapshot_bytes && memory.total_bytes - memory.program_bytes > available &&
+        memory.total_bytes - memory.program_bytes - memory.snapshot_bytes <= available) {
+        frugal = *settings;
+        frugal.save_mode = SAVE_BLOCKING;
+        settings = &frugal;
+        short_of_snapshot = true;
+        memory.total_bytes -= memory.snapshot_bytes;
+        memory.snapshot_bytes = 0;
+    }
     if (available && memory.total_bytes - memory.program_bytes > available) {
         refuse(settings, &memory, available, num_spheres, err);
         return NULL;
@@ -199,6 +213,7 @@ static struct training *create(const struct train_settings *settings, struct err
     }
     t->settings = *settings;
     t->memory = memory;
+    t->short_of_snapshot = short_of_snapshot;
     t->last_loss = t->last_grad_norm = t->last_lr = NAN;
     t->lr_factor = 1;
     t->model = model_new(&settings->model, err);
@@ -363,6 +378,11 @@ void training_set_lr_factor(struct training *t, double factor)
 {
     CHECK(factor >= 0 && factor <= RUN_EVENT_MAX_FACTOR);
     t->lr_factor = factor;
+}
+
+bool training_short_of_snapshot(const struct training *t)
+{
+    return t->short_of_snapshot;
 }
 
 const struct training_memory *training_planned(const struct training *t)

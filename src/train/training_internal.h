@@ -40,9 +40,15 @@ struct training {
     uint64_t epoch;
     double last_loss, last_grad_norm, last_lr;
     double lr_factor; /* of the schedule's rate */
+    bool short_of_snapshot; /* training_short_of_snapshot */
 };
 
 /* Elements of the parameter run in the member's share of blocks. */
 struct share training__own_elements(const struct sphere *me, const struct training *t);
+
+
+/* Runs a team function on the spheres at work between two steps; the driving thread. */
+struct threaded_training;
+enum status training__run_team(struct threaded_training *system, void (*fn)(struct sphere *me, void *arg), void *arg);
 
 #endif

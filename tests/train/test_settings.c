@@ -60,6 +60,11 @@ START_TEST(every_preset_checks_and_survives_json)
             s.model.vocab_size = 65;
         }
         s.epochs = 1.0 / 3;
+        const bool odd = strlen(*name) % 2;
+        s.keep_every = 12;
+        s.save_every = odd ? 7 : 0;
+        s.save_seconds = odd ? 0 : 600;
+        s.save_mode = odd ? SAVE_BLOCKING : SAVE_OVERLAPPED;
         ck_assert_msg(train_settings_check(&s, &err) == STATUS_OK, "%s", err.text);
         struct buffer text = {0};
         json_t *object = train_settings_json(&s);
@@ -72,6 +77,7 @@ START_TEST(every_preset_checks_and_survives_json)
         ck_assert_str_eq(s.preset, back.preset);
         ck_assert(s.epochs == back.epochs && s.keep == back.keep && s.eval_every == back.eval_every);
         ck_assert(s.eval_batches == back.eval_batches && s.save_every == back.save_every);
+        ck_assert(s.save_seconds == back.save_seconds && s.keep_every == back.keep_every && s.save_mode == back.save_mode);
         ck_assert(s.model.bos_token_id == back.model.bos_token_id && s.model.num_eos == back.model.num_eos &&
                   (s.model.num_eos == 0 || s.model.eos_token_ids[0] == back.model.eos_token_ids[0]));
         json_decref(object);
@@ -89,6 +95,9 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     ck_assert(!train_settings_differ(&a, &b, text, sizeof text));
     b.eval_every = b.save_every = b.sample_every = b.eval_batches = 77;
     b.keep = 9;
+    b.keep_every = 3;
+    b.save_seconds = 60;
+    b.save_mode = SAVE_BLOCKING;
     b.epochs = 3;
     strcpy(b.preset, "mine");
     ck_assert(!train_settings_differ(&a, &b, text, sizeof text));
@@ -198,6 +207,9 @@ START_TEST(what_is_wrong_is_named)
     REFUSED(s.weight_decay = -1, "weight_decay");
     REFUSED(s.grad_clip = -1, "grad_clip");
     REFUSED(s.keep = 1, "keep");
+    REFUSED(s.save_every = s.save_seconds = 1, "save_seconds");
+    REFUSED(s.save_seconds = INT64_MAX, "save_seconds");
+    REFUSED(s.save_mode = (enum save_mode)2, "save_mode");
     REFUSED(s.optimizer = OPTIMIZERS, "optimizer");
     REFUSED(s.muon_lr = -1, "muon_lr");
     REFUSED(s.muon_momentum = 1, "muon_momentum");
