@@ -51,6 +51,7 @@ static const struct part {
     PART(scratch_bytes, "scratch of the spheres"),
     PART(sphere_bytes, "stacks and contexts of the spheres"),
     PART(data_bytes, "batches"),
+    PART(sampling_bytes, "a sample between steps"),
     PART(program_bytes, "the program itself"),
 #undef PART
 };
@@ -106,7 +107,8 @@ static void print_table(const struct plan *p)
         printf("  %-36s %12s\n", parts[i].text, human_bytes(&a, part_bytes(&p->memory, &parts[i])));
     printf("  %-36s %12s\n", "in all", human_bytes(&a, p->memory.total_bytes));
     printf("  %-36s %12s\n", "available on this machine", human_bytes(&a, p->topology.memory_available_bytes));
-    printf("  %-36s %12s\n", "more while a sample is drawn", human_bytes(&a, p->generation_bytes));
+    if (s->sample_every == 0)
+        printf("  %-36s %12s\n", "more while a sample is asked for", human_bytes(&a, p->generation_bytes));
     printf("disk\n");
     printf("  %-36s %12s\n", "a checkpoint", human_bytes(&a, p->memory.checkpoint_bytes));
     char kept[96];
@@ -122,7 +124,8 @@ static void print_table(const struct plan *p)
     printf("  %-36s %12s\n", "operations per step", human_count(&a, p->flops_per_step));
     printf("  %-36s %12s\n", "operations of the run", human_count(&a, p->flops_per_step * (double)s->steps));
     if (p->topology.memory_available_bytes && p->memory.total_bytes > p->topology.memory_available_bytes)
-        printf("\nThis does not fit: %s are needed and %s available. A smaller --micro-batch takes less.\n",
+        printf("\nThis does not fit: %s are needed and %s available. --fit auto finds what does (--recompute, a smaller "
+               "--micro-batch).\n",
                human_bytes(&a, p->memory.total_bytes), human_bytes(&b, p->topology.memory_available_bytes));
 }
 
@@ -164,6 +167,9 @@ int cmd_plan(int argc, char **argv)
         SETTINGS_SHAPE_FLAGS(&flags),
         SETTINGS_OPTIMIZER_FLAG(&flags),
         OPT_U64("steps", &s->steps, 1, OPTION_WHOLE_MAX, "optimizer steps"),
+        SETTINGS_EVAL_FLAGS(&flags),
+        SETTINGS_SAMPLE_EVERY_FLAG(&flags),
+        SETTINGS_VAL_FRACTION_FLAG(&flags),
         SETTINGS_SAVE_FLAGS(&flags),
         OPT_INT("threads", &threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
         OPT_FLAG("json", &json, "as JSON"),
@@ -182,7 +188,10 @@ int cmd_plan(int argc, char **argv)
     if (status == STATUS_OK) {
         if (assumed)
             s->model.vocab_size = 257; /* --tokenizer byte */
+        status = settings_flags_fit(&flags, options, true, threads, s, &err);
         plan.settings = *s;
+    }
+    if (status == STATUS_OK) {
         status = make_plan(&plan, threads, &err);
     }
     if (status == STATUS_OK && json)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/settings_flags.h"
 
+#include "base/human.h"
+#include "train/training_fit.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,6 +137,32 @@ static enum status take_save_flags(struct settings_flags *flags, const struct op
     return status;
 }
 
+static enum status fit_bytes(const char *text, size_t *bytes, struct error *err)
+{
+    uint64_t given = 0;
+    if (strcmp(text, "auto") == 0) {
+        *bytes = training_fit_available();
+        return *bytes ? STATUS_OK : error_set(err, STATUS_SYSTEM, "--fit auto: this system does not say what is available");
+    }
+    if (!human_bytes_parse(text, &given) || given == 0)
+        return error_set(err, STATUS_CONFIG, "--fit takes bytes, such as 3.5G or 800M, or auto, not \"%s\"", text);
+    *bytes = (size_t)given;
+    return STATUS_OK;
+}
+
+enum status settings_flags_fit(const struct settings_flags *flags, const struct option_def *options, bool new_run,
+                               int threads, struct train_settings *settings, struct error *err)
+{
+    size_t bytes = 0;
+    if (!flags->fit)
+        return STATUS_OK;
+    const struct training_fit choose = {.recompute = !flags->recompute,
+                                        .micro_batch = new_run && !has(options, "micro-batch"),
+                                        .save_mode = !has(options, "save-mode")};
+    const enum status status = fit_bytes(flags->fit, &bytes, err);
+    return status == STATUS_OK ? training_fit(settings, threads, bytes, &choose, NULL, err) : status;
+}
+
 enum status settings_flags_finish(struct settings_flags *flags, const struct option_def *options, struct error *err)
 {
     struct train_settings *s = &flags->settings;
@@ -185,5 +214,8 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
                          s->batch_size);
     if (has(options, "seq-len") && !flags->config && s->seq_len > s->model.n_positions)
         s->model.n_positions = s->seq_len;
+    size_t bytes;
+    if (flags->fit && fit_bytes(flags->fit, &bytes, err) != STATUS_OK)
+        return err->status;
     return settings_flags_recompute(flags, err);
 }

@@ -14,6 +14,7 @@
 struct settings_flags {
     struct train_settings settings;
     const char *preset, *config, *schedule, *optimizer, *dtype, *packing; /* dtype NULL: auto; the others: as it was */
+    const char *fit;       /* bytes as people type them, or "auto"; NULL: as it comes */
     const char *recompute; /* "none", "all" or a number; NULL: as it was */
     const char *save_every, *save_mode; /* NULL: as it was */
     size_t vocab_size;
@@ -40,6 +41,16 @@ enum status settings_flags_recompute(struct settings_flags *flags, struct error 
         OPT_SIZE("vocab-size", &(f)->vocab_size, 1, 1 << 30,                                                           \
                  "tokens the model knows; for text at least the tokenizer's, which is the default")
 
+/* --fit: how checkpoints are written, layers run again and, in a new run, the micro-batch, where they were not given, so that `settings` (whole, the
+ * vocabulary known) fit.  Nothing without the flag.  STATUS_NOMEM: nothing fits. */
+enum status settings_flags_fit(const struct settings_flags *flags, const struct option_def *options, bool new_run,
+                               int threads, struct train_settings *settings, struct error *err);
+
+#define SETTINGS_FIT_FLAG(f)                                                                                           \
+    OPT_TEXT("fit", "BYTES|auto", &(f)->fit,                                                                           \
+             "choose --save-mode, --recompute and, if those are not enough, a smaller --micro-batch, where they are "    \
+             "not given, so that all fits into this much memory (3.5G); auto: into what is available now")
+
 #define SETTINGS_RECOMPUTE_FLAG(f)                                                                                     \
     OPT_TEXT("recompute", "none|N|all", &(f)->recompute,                                                               \
              "layers whose activations are made again in the backward instead of kept: less memory, more time, the "    \
@@ -51,11 +62,26 @@ enum status settings_flags_recompute(struct settings_flags *flags, struct error 
         OPT_SIZE("batch-size", &(f)->settings.batch_size, 1, 1 << 30, "sequences per optimizer step"),                     \
         OPT_SIZE("micro-batch", &(f)->settings.micro_batch, 1, 1 << 30,                                                \
                  "sequences computed together; divides the batch size. Less takes less memory"),                       \
+        SETTINGS_FIT_FLAG(f),                                                                                          \
         SETTINGS_RECOMPUTE_FLAG(f),                                                                                    \
         OPT_SIZE("seq-len", &(f)->settings.seq_len, 1, 1 << 30,                                                        \
                  "tokens per sequence; a new model's context grows to it where it is shorter"),                           \
         OPT_CHOICE("packing", &(f)->packing, packing_names,                                                            \
                    "documents: in a sequence with several, attention and loss stay inside each (none)")
+
+#define SETTINGS_EVAL_FLAGS(f)                                                                                         \
+    OPT_U64("eval-every", &(f)->settings.eval_every, 0, OPTION_WHOLE_MAX,                                              \
+            "steps between evaluations; 0 = only at the end"),                                                         \
+        OPT_U64("eval-batches", &(f)->settings.eval_batches, 0, OPTION_WHOLE_MAX,                                      \
+                "micro-batches in an evaluation; 0 = all of the validation part")
+
+#define SETTINGS_SAMPLE_EVERY_FLAG(f)                                                                                  \
+    OPT_U64("sample-every", &(f)->settings.sample_every, 0, OPTION_WHOLE_MAX,                                          \
+            "steps between samples; 0 = only at the end")
+
+#define SETTINGS_VAL_FRACTION_FLAG(f)                                                                                  \
+    OPT_REAL("val-fraction", &(f)->settings.val_fraction, 0, 0.5,                                                      \
+             "part of the data kept for validation, from its end")
 
 #define SETTINGS_OPTIMIZER_FLAG(f)                                                                                     \
     OPT_CHOICE("optimizer", &(f)->optimizer, optimizer_names,                                                          \

@@ -32,9 +32,15 @@ void train_print_header(struct train_run *r)
                   s->schedule.min_lr, schedule_name(s->schedule.kind), s->schedule.warmup_steps);
     buffer_printf(&text, "spheres  %d (%s), %s, %s; this machine: %s\n", threaded_training_get_num_workers(r->system),
                   r->flags->backend, r->info.isa, r->info.dtype, topology.limited_by);
-    buffer_printf(&text, "memory   %s planned, %s available\n",
-                  human_bytes(&a, training_planned(r->training)->total_bytes),
+    buffer_printf(&text, "memory   %s planned, %s more available", human_bytes(&a, training_planned(r->training)->total_bytes),
                   human_bytes(&b, topology.memory_available_bytes));
+    if (s->recompute)
+        buffer_printf(&text, "; %zu of %zu layers run again", s->recompute < m->n_layer ? s->recompute : m->n_layer - 1,
+                      m->n_layer);
+    if (r->flags->s.fit && r->fresh && s->micro_batch != r->flags->s.settings.micro_batch)
+        buffer_printf(&text, "; micro-batch %zu, not %zu, to fit %s", s->micro_batch, r->flags->s.settings.micro_batch,
+                      r->flags->s.fit);
+    buffer_append_text(&text, "\n");
     if (training_short_of_snapshot(r->training))
         buffer_append_text(&text, "saving   training waits while a checkpoint is written: memory is short of the copy it could "
                                   "be written from (--save-mode blocking)\n");

@@ -322,6 +322,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
         status = make_iterator(r, err);
     if (status == STATUS_OK)
         status = train_settings_check(&r->info.settings, err);
+    if (status == STATUS_OK)
+        status = settings_flags_fit(&f->s, r->options, true, f->threads, &r->info.settings, err);
     if (status != STATUS_OK)
         return status;
     r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
@@ -438,6 +440,8 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
         status = make_iterator(r, err);
     if (status == STATUS_OK)
         status = train_settings_check(&r->info.settings, err);
+    if (status == STATUS_OK)
+        status = settings_flags_fit(&r->flags->s, r->options, false, r->flags->threads, &r->info.settings, err);
     char difference[256];
     if (status == STATUS_OK && train_settings_differ(&recorded, &r->info.settings, difference, sizeof difference))
         status = error_set(err, STATUS_CONFIG,

@@ -34,6 +34,9 @@ size_t mem_huge_page_bytes(void);
  * it will not (mem_huge_page_bytes is 0, or the range is not of mem_map). */
 bool mem_advise_huge(void *p, size_t size_bytes);
 
+/* The most bytes of memory this process has had at a time (VmHWM: mapped files included); 0 where that is not known. */
+size_t mem_peak_bytes(void);
+
 /* How many requests (alloc, calloc, realloc, map) were made so far, by all threads. */
 uint64_t mem_request_count(void);
 

@@ -72,6 +72,10 @@ enum status model_init_weights(struct model *model, uint64_t seed, struct pool *
 /* Reads config.json and model.safetensors of a directory; every parameter must be there in its shape, F32. */
 struct model *model_load(const char *directory, struct error *err);
 
+/* The weights alone, into a model that is there: those of a directory whose config.json has its shapes.  What was read before a
+ * failure is in the model. */
+enum status model_load_into(struct model *model, const char *directory, struct error *err);
+
 /* Writes config.json, generation_config.json and model.safetensors into an existing directory.  For each file
  * written `wrote` is called (may be NULL) with its name, size and crc32. */
 typedef void file_written_fn(void *ctx, const char *name, uint64_t size_bytes, uint32_t crc32);

@@ -19,6 +19,7 @@ struct stats_report {
     int num_spheres, width;
     uint64_t step, tokens;
     double seconds;               /* since the team was made */
+    uint64_t planned_bytes, peak_bytes; /* memory as planned; the most the process has had (mem_peak_bytes).  0: not known */
     struct sphere_stats *spheres; /* [num_spheres], owned */
     int num_workers;              /* threads of the pool that ran tasks; 0 where there is no pool */
     struct pool_stats pool;       /* all of them together, and what was created outside */

@@ -23,6 +23,7 @@ struct training_memory {
     size_t scratch_bytes;  /* all spheres that can find work */
     size_t sphere_bytes;   /* stacks and contexts of all spheres */
     size_t data_bytes;     /* batch buffers (mapped tokens are not counted: the system may drop them) */
+    size_t sampling_bytes; /* while a sample is drawn between steps; 0 without sample_every */
     size_t program_bytes;  /* code and libraries, as the process stands when asked */
     size_t total_bytes;
     uint64_t checkpoint_bytes; /* disk, one checkpoint */
@@ -62,7 +63,7 @@ void training_set_lr_factor(struct training *training, double factor);
 /* Memory was short of the copy that SAVE_OVERLAPPED writes from, so it saves as SAVE_BLOCKING. */
 bool training_short_of_snapshot(const struct training *training);
 
-/* What it was planned to take with one sphere per usable core. */
+/* What it was planned to take: with one sphere per usable core, and once it has a threaded system with that one's. */
 const struct training_memory *training_planned(const struct training *training);
 
 #endif

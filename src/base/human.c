@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *scaled(struct human *out, double x, double step, const char *const *units, int num_units)
 {
@@ -20,6 +21,36 @@ const char *human_bytes(struct human *out, uint64_t bytes)
 {
     static const char *const units[] = {" B", " KiB", " MiB", " GiB", " TiB", " PiB"};
     return scaled(out, (double)bytes, 1024, units, sizeof units / sizeof *units);
+}
+
+bool human_bytes_parse(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    const size_t whole = strspn(text, "0123456789");
+    const char *rest = text + whole;
+    double value = 0;
+    for (size_t i = 0; i < whole; i++)
+        value = value * 10 + (text[i] - '0');
+    if (whole > 0 && *rest == '.') {
+        double digit = 0.1;
+        for (rest++; *rest >= '0' && *rest <= '9'; rest++, digit /= 10)
+            value += digit * (*rest - '0');
+    }
+    const char unit = *rest >= 'a' && *rest <= 'z' ? (char)(*rest - 'a' + 'A') : *rest;
+    const char *found = unit ? strchr(units, unit) : NULL;
+    if (found) {
+        rest++;
+        const double step = strcmp(rest, "B") == 0 ? 1000 : 1024;
+        for (const char *u = units; u <= found; u++)
+            value *= step;
+        rest += strcmp(rest, "B") == 0 ? 1 : strcmp(rest, "iB") == 0 ? 2 : 0;
+    } else if (*rest == 'B') {
+        rest++;
+    }
+    if (whole == 0 || *rest || !(value < 0x1p63))
+        return false;
+    *bytes = (uint64_t)value;
+    return true;
 }
 
 const char *human_count(struct human *out, double count)

@@ -121,6 +121,19 @@ bool mem_advise_huge(void *p, size_t size_bytes)
     return mem_huge_page_bytes() > 0 && madvise(p, size_bytes, MADV_HUGEPAGE) == 0;
 }
 
+size_t mem_peak_bytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    size_t kib = 0;
+    while (file && kib == 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %zu kB", &kib) != 1)
+            kib = 0;
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
 uint64_t mem_request_count(void)
 {
     return atomic_load_explicit(&requests, memory_order_relaxed);

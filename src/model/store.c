@@ -191,6 +191,17 @@ struct model *model_load(const char *directory, struct error *err)
     return model_load_typed(directory, &most, err);
 }
 
+enum status model_load_into(struct model *model, const char *directory, struct error *err)
+{
+    enum tensor_type most;
+    struct safetensors_set *set = safetensors_set_open(directory, err);
+    if (!set)
+        return err->status;
+    const enum status status = load_weights(model, set, directory, &most, err);
+    safetensors_set_close(set);
+    return status;
+}
+
 /* A small JSON file of the directory. */
 static enum status save_text(const char *directory, const char *name,
                              enum status (*make)(const struct model_config *, struct buffer *, struct error *),

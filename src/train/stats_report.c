@@ -161,9 +161,14 @@ void stats_report_table(const struct stats_report *report, bool all, struct buff
                   report->num_spheres, report->num_spheres == 1 ? "" : "s", r.levels, r.levels == 1 ? "" : "s",
                   report->width, report->backend, human_count(&steps, (double)report->step),
                   human_count(&tokens, (double)report->tokens), human_seconds(&seconds, report->seconds));
-    buffer_printf(out, "%s tokens/s and %sFLOP/s on average since then\n\n",
+    buffer_printf(out, "%s tokens/s and %sFLOP/s on average since then\n",
                   human_count(&rate, (double)r.whole.tokens * per_second),
                   human_count(&flops, (double)r.whole.flops * per_second));
+    struct human planned, peak;
+    if (report->planned_bytes && report->peak_bytes)
+        buffer_printf(out, "%s of memory planned, %s used at the most\n", human_bytes(&planned, report->planned_bytes),
+                      human_bytes(&peak, report->peak_bytes));
+    buffer_append_text(out, "\n");
 
     buffer_printf(out, "          spheres%s", figures_head);
     rollup_row(out, "whole", -1, &r.whole);
@@ -283,6 +288,8 @@ json_t *stats_report_json(const struct stats_report *report)
                   report->num_spheres, "width", report->width, "step", (json_int_t)report->step, "tokens",
                   (json_int_t)report->tokens, "seconds", report->seconds, "whole", rollup_json(&r.whole), "levels",
                   levels, "groups", groups, "spheres", spheres, "pool", whole_pool_json(report));
+    failed |= json_object_set_new(object, "planned_bytes", json_integer((json_int_t)report->planned_bytes));
+    failed |= json_object_set_new(object, "peak_bytes", json_integer((json_int_t)report->peak_bytes));
     if (failed) {
         json_decref(object);
         return NULL;
@@ -345,6 +352,10 @@ static enum status read_report(const json_t *object, struct stats_report *out, c
         st = json_get_u64(object, "tokens", true, INT64_MAX, &out->tokens, path, err);
     if (st == STATUS_OK)
         st = json_get_double(object, "seconds", true, &out->seconds, path, err);
+    if (st == STATUS_OK) /* where a run of before does not say: 0 */
+        st = json_get_u64(object, "planned_bytes", false, INT64_MAX, &out->planned_bytes, path, err);
+    if (st == STATUS_OK)
+        st = json_get_u64(object, "peak_bytes", false, INT64_MAX, &out->peak_bytes, path, err);
     if (st != STATUS_OK)
         return st;
     snprintf(out->backend, sizeof out->backend, "%s", backend);

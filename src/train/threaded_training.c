@@ -147,6 +147,7 @@ struct threaded_training *threaded_training_create_with(struct training *trainin
     s->training = training;
     s->iterator = batch_iterator;
     s->width = choose_width(training, team_size(s->team));
+    training__planned_for(training, team_size(s->team), s->width);
     s->start_ns = clock_now_ns();
     if (batch_iterator_position(batch_iterator) != training->sample)
         batch_iterator_seek(batch_iterator, training->sample);
@@ -216,6 +217,7 @@ enum status threaded_training_set_spheres(struct threaded_training *s, int num_s
         mutex_lock(s->mu);
         s->team = team;
         s->width = choose_width(s->training, num_spheres);
+        training__planned_for(s->training, num_spheres, s->width);
         s->start_ns = clock_now_ns();
         mutex_unlock(s->mu);
         team_free(before);
@@ -668,6 +670,8 @@ enum status threaded_training_report(const struct threaded_training *s, struct s
                                  .width = s->width,
                                  .step = s->training->step,
                                  .tokens = s->training->tokens,
+                                 .planned_bytes = s->training->memory.total_bytes,
+                                 .peak_bytes = mem_peak_bytes(),
                                  .seconds = (double)(clock_now_ns() - s->start_ns) * 1e-9};
     snprintf(out->backend, sizeof out->backend, "%s", team_backend_name(team_backend(s->team)));
     out->spheres = mem_calloc((size_t)n, sizeof *out->spheres);

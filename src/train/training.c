@@ -7,12 +7,15 @@
 #include "train/training.h"
 
 #include "base/check.h"
+#include "base/buffer.h"
+#include "base/file.h"
 #include "base/human.h"
 #include "base/memory.h"
 #include "runtime/sphere.h"
 #include "topology/topology.h"
 #include "train/run_events.h"
 #include "train/snapshot_internal.h"
+#include "train/training_fit.h"
 #include "train/training_internal.h"
 
 #include <math.h>
@@ -97,8 +100,25 @@ static size_t sphere_scratch(const struct train_settings *s, const struct decode
     return decoder->sphere_scratch_bytes > optimizer ? decoder->sphere_scratch_bytes : optimizer;
 }
 
-static enum status plan_fixed(const struct train_settings *s, int num_spheres, size_t program_bytes,
-                              struct training_memory *out, struct error *err)
+/* A sample between steps: a decoder of its own, with a cache. */
+static size_t sampling_bytes(const struct train_settings *s, size_t num_spheres)
+{
+    if (s->sample_every == 0)
+        return 0;
+    const struct decoder_memory m = decoder_plan(&s->model, DECODER_GENERATE, DTYPE_F32, 1, s->model.n_positions);
+    const size_t width = num_spheres < (size_t)m.max_width ? num_spheres : (size_t)m.max_width;
+    return m.packed_bytes + m.activation_bytes + m.shared_bytes + width * m.sphere_scratch_bytes;
+}
+
+static size_t sum_of(const struct training_memory *m)
+{
+    return m->weights_bytes + m->gradients_bytes + m->moments_bytes + m->packed_bytes + m->activation_bytes +
+           m->shared_bytes + m->scratch_bytes + m->sphere_bytes + m->data_bytes +
+           m->snapshot_bytes + m->sampling_bytes + m->program_bytes;
+}
+
+enum status training__plan(const struct train_settings *s, int num_spheres, size_t program_bytes,
+                           struct training_memory *out, struct error *err)
 {
     enum status st = train_settings_check(s, err);
     if (st != STATUS_OK)
@@ -121,14 +141,21 @@ static enum status plan_fixed(const struct train_settings *s, int num_spheres, s
         .scratch_bytes = width * sphere_scratch(s, &decoder),
         .sphere_bytes = (size_t)num_spheres * SPHERE_BYTES,
         .data_bytes = batch_iterator_bytes(&options) + p.windows,
+        .sampling_bytes = sampling_bytes(s, (size_t)num_spheres),
         .program_bytes = program_bytes,
         .checkpoint_bytes = sizeof(float) * model_config_num_parameters(&s->model) + optimizer__plan(s).file_bytes +
                             CHECKPOINT_SMALL_BYTES,
     };
-    out->total_bytes = out->weights_bytes + out->gradients_bytes + out->moments_bytes + out->snapshot_bytes + out->packed_bytes +
-                       out->activation_bytes + out->shared_bytes + out->scratch_bytes + out->sphere_bytes +
-                       out->data_bytes + out->program_bytes;
+    out->total_bytes = sum_of(out);
     return STATUS_OK;
+}
+
+void training__planned_for(struct training *t, int num_spheres, int width)
+{
+    t->memory.scratch_bytes = (size_t)width * t->sphere_scratch_bytes;
+    t->memory.sphere_bytes = (size_t)num_spheres * SPHERE_BYTES;
+    t->memory.sampling_bytes = sampling_bytes(&t->settings, (size_t)num_spheres);
+    t->memory.total_bytes = sum_of(&t->memory);
 }
 
 static int auto_spheres(const struct topology *topology)
@@ -145,35 +172,33 @@ enum status training_plan(const struct train_settings *settings, int num_spheres
         topology_read(&topology);
         num_spheres = auto_spheres(&topology);
     }
-    return plan_fixed(settings, num_spheres, resident_bytes(), out, err);
+    return training__plan(settings, num_spheres, resident_bytes(), out, err);
 }
 
-/* STATUS_NOMEM: what is needed, what there is, and the largest micro-batch that would do. */
+/* STATUS_NOMEM: what is needed, what there is, and what would do. */
 static enum status refuse(const struct train_settings *settings, const struct training_memory *m, size_t available,
                           int num_spheres, struct error *err)
 {
-    struct human need, weights, state, work, other, have;
+    struct human need, weights, state, work, other, have, fits;
     size_t working = m->packed_bytes + m->activation_bytes + m->shared_bytes + m->scratch_bytes;
     size_t wanted = m->total_bytes - m->program_bytes;
     size_t learned = m->gradients_bytes + m->moments_bytes;
-    char advice[160] = "; not even a micro-batch of 1 would fit: it takes a shorter sequence or a smaller model";
-    for (size_t micro = settings->micro_batch - 1; micro >= 1; micro--) {
-        if (settings->batch_size % micro != 0)
-            continue;
-        struct train_settings smaller = *settings;
-        struct training_memory plan;
-        smaller.micro_batch = micro;
-        smaller.save_mode = SAVE_BLOCKING;
-        if (plan_fixed(&smaller, num_spheres, 0, &plan, NULL) == STATUS_OK && plan.total_bytes <= available) {
-            struct human fits;
-            snprintf(advice, sizeof advice, "; a micro-batch of %zu would fit, with %s", micro,
-                     human_bytes(&fits, plan.total_bytes));
-            break;
-        }
-    }
+    char advice[200];
+    struct train_settings smaller = *settings;
+    struct training_memory plan;
+    const struct training_fit free_to_choose = {true, true, true};
+    if (training_fit(&smaller, num_spheres, available, &free_to_choose, &plan, NULL) != STATUS_OK)
+        snprintf(advice, sizeof advice, "not even a micro-batch of 1 with --recompute all would fit: it takes a shorter sequence or "
+                                        "a smaller model");
+    else if (smaller.micro_batch == settings->micro_batch)
+        snprintf(advice, sizeof advice, "--recompute %zu would fit, with %s; --fit auto finds it", smaller.recompute,
+                 human_bytes(&fits, plan.total_bytes));
+    else
+        snprintf(advice, sizeof advice, "a micro-batch of %zu with --recompute %zu would fit, with %s; --fit auto finds it",
+                 smaller.micro_batch, smaller.recompute, human_bytes(&fits, plan.total_bytes));
     return error_set(err, STATUS_NOMEM,
                      "the training needs %s of memory (weights %s, gradients and moments %s, activations and work "
-                     "space of a micro-batch of %zu %s, data and spheres %s) and %s are available%s",
+                     "space of a micro-batch of %zu %s, data and spheres %s) and %s are available; %s",
                      human_bytes(&need, wanted), human_bytes(&weights, m->weights_bytes), human_bytes(&state, learned),
                      settings->micro_batch, human_bytes(&work, working),
                      human_bytes(&other, wanted - m->weights_bytes - learned - working), human_bytes(&have, available),
@@ -187,7 +212,7 @@ static struct training *create(const struct train_settings *settings, struct err
     topology_read(&topology);
     int num_spheres = auto_spheres(&topology);
     struct training_memory memory;
-    if (plan_fixed(settings, num_spheres, resident_bytes(), &memory, err) != STATUS_OK)
+    if (training__plan(settings, num_spheres, resident_bytes(), &memory, err) != STATUS_OK)
         return NULL;
     size_t available = topology.memory_available_bytes; /* 0: not known */
     struct train_settings frugal;
@@ -313,14 +338,16 @@ static enum status compare_models(const struct model_config *have, const struct 
 struct training *training_create_from(const struct train_settings *settings, const char *model_directory,
                                       struct error *err)
 {
-    struct model *from = model_load(model_directory, err);
-    if (!from)
-        return NULL;
+    struct buffer path = {0};
+    struct model_config from;
     struct training *t = NULL;
-    if (compare_models(model_config(from), &settings->model, model_directory, err) == STATUS_OK &&
-        (t = create(settings, err)))
-        memcpy(model_data(t->model), model_data_const(from), model_size(from) * sizeof(float));
-    model_free(from);
+    if (model_config_read(path_join(&path, model_directory, "config.json"), &from, err) == STATUS_OK &&
+        compare_models(&from, &settings->model, model_directory, err) == STATUS_OK &&
+        (t = create(settings, err)) && model_load_into(t->model, model_directory, err) != STATUS_OK) {
+        training_free(t);
+        t = NULL;
+    }
+    buffer_release(&path);
     return t;
 }
 

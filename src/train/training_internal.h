@@ -43,6 +43,13 @@ struct training {
     bool short_of_snapshot; /* training_short_of_snapshot */
 };
 
+/* The plan where the program itself is known, or taken, to need so much. */
+enum status training__plan(const struct train_settings *settings, int num_spheres, size_t program_bytes,
+                           struct training_memory *out, struct error *err);
+
+/* The training's own plan becomes that of the spheres it has got. */
+void training__planned_for(struct training *t, int num_spheres, int width);
+
 /* Elements of the parameter run in the member's share of blocks. */
 struct share training__own_elements(const struct sphere *me, const struct training *t);
 

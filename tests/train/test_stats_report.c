@@ -12,6 +12,8 @@ static struct stats_report make(int n)
                              .step = 1000,
                              .tokens = 768000,
                              .seconds = 12.5,
+                             .planned_bytes = (uint64_t)3 << 30,
+                             .peak_bytes = ((uint64_t)3 << 30) - 4096,
                              .spheres = mem_calloc((size_t)n, sizeof *r.spheres)};
     ck_assert_ptr_nonnull(r.spheres);
     for (int i = 0; i < n; i++)
@@ -57,8 +59,8 @@ START_TEST(a_table_of_few_shows_all_of_many_the_groups)
     static const struct {
         int n, all, lines;
     } table[] = {
-        {1, 0, 3 + 4 + 2 + 1},       {2, 0, 3 + 1 + 1 + 2 + 2 + 2 + 2}, {24, 0, 3 + 1 + 1 + 3 + 12 + 2 + 24},
-        {25, 0, 3 + 1 + 1 + 3 + 12}, {1741, 0, 3 + 1 + 1 + 4 + 12},     {1741, 1, 3 + 1 + 1 + 4 + 12 + 2 + 1741},
+        {1, 0, 4 + 4 + 2 + 1},       {2, 0, 4 + 1 + 1 + 2 + 2 + 2 + 2}, {24, 0, 4 + 1 + 1 + 3 + 12 + 2 + 24},
+        {25, 0, 4 + 1 + 1 + 3 + 12}, {1741, 0, 4 + 1 + 1 + 4 + 12},     {1741, 1, 4 + 1 + 1 + 4 + 12 + 2 + 1741},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct stats_report r = make(table[i].n);
@@ -94,6 +96,7 @@ START_TEST(json_reads_back)
         ck_assert_str_eq(back.backend, r.backend);
         ck_assert(back.seconds == r.seconds && back.tokens == r.tokens && back.step == r.step);
         ck_assert_int_eq(back.width, r.width);
+        ck_assert(back.planned_bytes == r.planned_bytes && back.peak_bytes == r.peak_bytes);
         ck_assert_int_eq(memcmp(back.spheres, r.spheres, (size_t)counts[i] * sizeof *r.spheres), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(object, "whole"), "flops")),
                          (json_int_t)123456789012 * counts[i]);

@@ -25,3 +25,48 @@ check "a run of before the setting resumes" same_weights none again-3
 check "more than there are layers is refused" test $? != 0
 check "in a sentence" grep -q "none, all or a number of the model's 4 layers" stderr
 check "and leaves nothing" test ! -e RUN
+
+# --fit: layers first, then the micro-batch; recorded; on resuming only layers.
+total() { # total ARGS...: planned bytes without the program's own
+    "$CLLM" plan --json "$@" | awk '/"total_bytes"/ { t = $2 + 0 } /"program_bytes"/ { p = $2 + 0 } END { printf "%.0f\n", t - p + 33554432 }'
+}
+field() { sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$2"; }
+model="--preset gpt2 --dtype f32 --batch-size 8 --micro-batch 8 --threads 2 --save-mode blocking"
+# shellcheck disable=SC2086
+all=$(total $model --recompute all) half=$(total $model --recompute 6) none=$(total $model)
+# shellcheck disable=SC2086
+for at in "$none 0" "$((none - 1)) 1" "$half 6" "$((half - 1)) 7" "$all 11"; do
+    set -- $at
+    "$CLLM" plan --json $model --fit "$1" >plan.json 2>stderr
+    check "--fit $1 runs $2 layers again" test "$(field recompute plan.json)" = "$2" -a "$(field micro_batch plan.json)" = 8
+done
+model="--preset gpt2 --dtype f32 --batch-size 8 --threads 2 --save-mode blocking"
+# shellcheck disable=SC2086
+"$CLLM" plan --json $model --fit "$((all - 1))" >plan.json
+check "a byte less takes a smaller micro-batch" test "$(field micro_batch plan.json)" = 4
+# shellcheck disable=SC2086
+refuses "but not where it was given" 1 "a micro-batch of 8 as given and 11 of 12 layers" plan $model --micro-batch 8 --fit "$((all - 1))"
+# shellcheck disable=SC2086
+refuses "and there is an end" 1 "nothing fits 1.00 GiB: the least is" plan $model --fit 1G
+refuses "--fit wants bytes" 1 "such as 3.5G or 800M" plan --fit much
+refuses "train too, before any work" 1 "such as 3.5G or 800M" train --data text.txt --fit 0 --out RUN
+refuses "a training that cannot fit" 1 "nothing fits" train --data text.txt --preset gpt2 --tokenizer byte --seq-len 32 --fit 1G --out RUN
+# shellcheck disable=SC2086
+set -- train $TINY --n-layer 4 --data text.txt --tokenizer char --seed 4 --steps 6 --sample-tokens 0 --batch-size 12 --micro-batch 12 --save-mode blocking
+"$CLLM" "$@" --out whole --quiet
+bytes=$(total $TINY --n-layer 4 --batch-size 12 --micro-batch 12 --vocab-size 30 --recompute all --save-mode blocking)
+"$CLLM" "$@" --out fitted --fit "$bytes" --save-every 3 --keep 9 >stdout
+check "a run that was fitted" test "$(field recompute fitted/run.json)" -gt 0
+check "says so" grep -q "of 4 layers run again" stdout
+check "with the same weights" same_weights whole fitted
+rm -r fitted/checkpoints/step-00000006
+"$CLLM" train --resume fitted --fit 1T --sample-tokens 0 --quiet
+check "resumed with more memory" test "$(field recompute fitted/run.json)" = 0
+check "with the same weights again" same_weights whole fitted
+# shellcheck disable=SC2086
+set -- train $TINY --n-layer 4 --data text.txt --tokenizer char --seed 4 --steps 4 --sample-tokens 0 --batch-size 12 --save-mode blocking --quiet
+"$CLLM" "$@" --out small --fit "$((bytes - 60000))" >stdout
+micro=$(field micro_batch small/run.json)
+check "a smaller micro-batch is recorded" test "$micro" -lt 12
+"$CLLM" "$@" --micro-batch "$micro" --out given
+check "and is one like any other" same_weights small given

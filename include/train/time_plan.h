@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * train/time_plan.h - how long a run will take, from a few steps that were measured.  Plain arithmetic; any thread.
+ */
+#ifndef TRAIN_TIME_PLAN_H
+#define TRAIN_TIME_PLAN_H
+
+#include "train/settings.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Seconds; 0: was not measured. */
+struct time_measured {
+    double step;
+    double eval_leaf; /* a micro-batch of an evaluation; where it was not measured, a third of a step's leaf */
+    double save;      /* a checkpoint */
+};
+
+struct time_plan {
+    uint64_t steps, evaluations, saves;     /* still to come */
+    uint64_t eval_leaves;                   /* micro-batches in one evaluation */
+    double step_s, eval_s, save_s, total_s; /* of all of them */
+};
+
+/* From `step` steps done to settings->steps.  val_windows: of the validation part; 0: none, or not known, and then an
+ * evaluation has eval_batches leaves.  Samples and pauses are not in it. */
+void time_plan_make(struct time_plan *out, const struct train_settings *settings, uint64_t step, uint64_t val_windows,
+                    const struct time_measured *measured);
+
+/* The middle one of three. */
+double time_plan_median(const double seconds[3]);
+
+#endif
