@@ -239,7 +239,7 @@ static int run(struct train_run *r, const sigset_t *watched)
     struct error err = {0};
     struct training_job job = {
         .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
-        .tokenizer = r->tokenizer, .saver = r->saver,
+        .tokenizer = r->tokenizer, .settings_hash = r->settings_hash, .saver = r->saver,
         .crew = &r->crew, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
     };
@@ -378,6 +378,8 @@ int cmd_train(int argc, char **argv)
         OPT_REAL("muon-lr", &s->muon_lr, 0, 1000, "highest rate of Muon's matrices; 0 = that of --lr (0)"),
         OPT_REAL("muon-momentum", &s->muon_momentum, 0, 0.999999999, "of Muon's matrices (0.95)"),
         OPT_REAL("grad-clip", &s->grad_clip, 0, 1e30, "largest norm of the gradient; 0 = off"),
+        OPT_GROUP("When it goes wrong"),
+        SETTINGS_SPIKE_FLAGS(&f.s),
         OPT_GROUP("On the way"),
         SETTINGS_EVAL_FLAGS(&f.s),
         SETTINGS_SAVE_FLAGS(&f.s),

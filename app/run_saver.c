@@ -117,6 +117,13 @@ enum status run_saver_begin(struct run_saver *r, uint64_t step, struct error *er
     return begin(r, step, true, err);
 }
 
+enum status run_saver_pause(struct run_saver *r, uint64_t step, struct error *err)
+{
+    saver_wait(r->saver);
+    r->begun_step = UINT64_MAX;
+    return run_saver_look(r, step, err);
+}
+
 enum status run_saver_finish(struct run_saver *r, uint64_t step, bool wanted, struct error *err)
 {
     saver_wait(r->saver);

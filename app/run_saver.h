@@ -53,6 +53,9 @@ enum status run_saver_begin(struct run_saver *r, uint64_t step, struct error *er
 /* Reports a save that is over meanwhile.  Not OK: the run must end. */
 enum status run_saver_look(struct run_saver *r, uint64_t step, struct error *err);
 
+/* A rollback: waits for the one under way and reports it; from now on no step of this session is saved. */
+enum status run_saver_pause(struct run_saver *r, uint64_t step, struct error *err);
+
 /* Waits for the one under way; then, where `wanted`, saves `step` unless that is saved.  Not OK: that failed. */
 enum status run_saver_finish(struct run_saver *r, uint64_t step, bool wanted, struct error *err);
 

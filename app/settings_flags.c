@@ -198,6 +198,15 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
         if (kind != base->optimizer)
             adapt(s, base, kind, options);
     }
+    if (flags->on_spike) {
+        enum status status = spike_policy_parse(flags->on_spike, &s->spikes.policy, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (s->spikes.policy == SPIKE_IGNORE && (has(options, "spike-factor") || has(options, "spike-window") ||
+                                             has(options, "spike-margin") || has(options, "spike-limit")))
+        return error_set(err, STATUS_CONFIG, "--spike-factor, --spike-window, --spike-margin and --spike-limit go with "
+                                             "--on-spike stop, skip or rollback");
     if (s->optimizer != OPTIMIZER_MUON && (has(options, "muon-lr") || has(options, "muon-momentum")))
         return error_set(err, STATUS_CONFIG, "--muon-lr and --muon-momentum go with --optimizer muon, not with %s",
                          optimizer_name(s->optimizer));

@@ -13,7 +13,7 @@
 
 struct settings_flags {
     struct train_settings settings;
-    const char *preset, *config, *schedule, *optimizer, *dtype, *packing; /* dtype NULL: auto; the others: as it was */
+    const char *preset, *config, *schedule, *optimizer, *dtype, *packing, *on_spike; /* dtype NULL: auto; the others: as it was */
     const char *fit;       /* bytes as people type them, or "auto"; NULL: as it comes */
     const char *recompute; /* "none", "all" or a number; NULL: as it was */
     const char *save_every, *save_mode; /* NULL: as it was */
@@ -96,6 +96,18 @@ enum status settings_flags_fit(const struct settings_flags *flags, const struct 
         OPT_CHOICE("save-mode", &(f)->save_mode, save_mode_choices,                                                    \
                    "checkpoints on the way: written by a thread of its own while training goes on, which takes memory "  \
                    "for a copy of weights and moments, or with training waiting (overlapped)")
+
+#define SETTINGS_SPIKE_FLAGS(f)                                                                                        \
+    OPT_CHOICE("on-spike", &(f)->on_spike, spike_policy_names,                                                         \
+               "when the loss leaves its range or is not finite: skip the step's update, rollback to before it, stop, or " \
+               "ignore, which stops only at what is not finite (ignore)"),                                             \
+        OPT_REAL("spike-factor", &(f)->settings.spikes.factor, 1e-9, 1e6,                                              \
+                 "deviations above the mean of the last steps' losses from which a loss is a spike (6)"),              \
+        OPT_U64("spike-window", &(f)->settings.spikes.window, 2, SPIKE_WINDOW_MAX, "steps in that mean (64)"),         \
+        OPT_U64("spike-margin", &(f)->settings.spikes.margin, 0, INT32_MAX,                                            \
+                "steps before the spike that a rollback leaves out too (8)"),                                          \
+        OPT_U64("spike-limit", &(f)->settings.spikes.limit, 1, SPIKE_LIMIT_MAX,                                        \
+                "steps skipped one after the other, or rollbacks in all, until the run stops (10)")
 
 /* settings = the preset's, then config.json's model.  Call between two passes of options_parse. */
 enum status settings_flags_base(struct settings_flags *flags, struct error *err);

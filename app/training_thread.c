@@ -6,6 +6,8 @@
 #include "base/human.h"
 #include "base/memory.h"
 #include "runtime/thread.h"
+#include "train/rollback.h"
+#include "train/spike_events.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -202,6 +204,43 @@ static enum status save(struct training_thread *t, struct error *err)
     return status == STATUS_OK ? write_stats(t, err) : status;
 }
 
+/* The lines of the step just made, and what is to be told of a spike. */
+static enum status write_lines(struct training_thread *t, const struct metrics_step *line, struct error *err)
+{
+    const struct training_job *job = t->job;
+    struct buffer text = {0};
+    enum status status = metrics_write_rollback(job->metrics, job->training, err);
+    if (status == STATUS_OK)
+        status = metrics_write_step(job->metrics, line, err);
+    if (status == STATUS_OK)
+        status = metrics_write_skip(job->metrics, job->training, &text, err);
+    if (text.data)
+        say(t, text.data);
+    buffer_release(&text);
+    return status;
+}
+
+static enum status roll_back(struct training_thread *t, struct error *err)
+{
+    const struct training_job *job = t->job;
+    struct buffer warning = {0}, text = {0};
+    uint64_t loaded, after_step;
+    set_busy(t, "rolling back");
+    enum status status = run_saver_pause(&t->saver, training_step(job->training), err);
+    if (status == STATUS_OK)
+        status = training_roll_back(job->training, run_directory_path(job->run), job->settings_hash, job->metrics,
+                                    &loaded, &after_step, &warning, err);
+    if (status == STATUS_OK) {
+        buffer_printf(&text, "%sback to step %" PRIu64 ", from the checkpoint of step %" PRIu64,
+                      warning.data ? warning.data : "", after_step, loaded);
+        if (text.data)
+            say(t, text.data);
+    }
+    buffer_release(&warning);
+    buffer_release(&text);
+    return status;
+}
+
 static bool due(uint64_t step, uint64_t every)
 {
     return every > 0 && step % every == 0;
@@ -228,7 +267,13 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
     (void)system;
     record_step(t, &line);
     bool last = line.step == s->steps;
-    enum status status = metrics_write_step(job->metrics, &line, err);
+    enum status status = write_lines(t, &line, err);
+    if (status == STATUS_OK && training_wants_rollback(job->training)) {
+        status = roll_back(t, err);
+        set_busy(t, NULL);
+        t->mark_ns = clock_now_ns();
+        return status;
+    }
     if (status == STATUS_OK && due(line.step, job->log_every)) {
         struct buffer text = {0};
         struct training_snapshot snapshot;
@@ -278,7 +323,8 @@ static void drive(void *arg)
         set_busy(t, "saving");
         status = run_saver_finish(&t->saver, step, step != t->result.first_step, err);
     } else {
-        run_saver_finish(&t->saver, step, false, &ignored);
+        /* A spike left the weights of the last whole step; what ended the run is what is told. */
+        run_saver_finish(&t->saver, step, status == STATUS_NONFINITE && step != t->result.first_step, &ignored);
     }
     if (status == STATUS_OK)
         status = metrics_flush(job->metrics, err);

@@ -31,6 +31,7 @@ struct training_job {
     struct run_directory *run;
     struct metrics *metrics;
     const struct tokenizer *tokenizer; /* may be NULL */
+    uint32_t settings_hash;
     struct saver *saver;
     const struct crew *crew;           /* for samples, which its token gives up */
     const char *sample_prompt; /* NULL: the usual one */

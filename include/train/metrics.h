@@ -36,6 +36,11 @@ void metrics_close(struct metrics *metrics); /* NULL is fine */
  * makes up for it. */
 bool metrics_has_val(const struct metrics *metrics);
 
+/* Cuts the lines of steps behind `step` off, as metrics_open does.  A rollback's, as is set_aside: a copy of those lines
+ * replaces the file `path`.  STATUS_IO, also where lines still wait for room on the disk; STATUS_NOMEM. */
+enum status metrics_cut(struct metrics *metrics, uint64_t step, struct error *err);
+enum status metrics_set_aside(struct metrics *metrics, uint64_t step, const char *path, struct error *err);
+
 enum status metrics_write_step(struct metrics *metrics, const struct metrics_step *line, struct error *err);
 enum status metrics_write_val(struct metrics *metrics, uint64_t step, double val_loss, double elapsed_s,
                               struct error *err);

@@ -4,9 +4,9 @@
  * Such an event is a line of metrics.jsonl, synced before it takes effect:
  *
  *     {"step": N, "event": "lr", "factor": F}                        from step N+1 on the schedule's rate times F
- *     {"step": N, "event": "skip", "sample": A, "samples": n}        the update of step N was left out; its batch
- *     {"step": N, "event": "rollback", "from": M, "sample": A}       at step M the state of step N was taken back, and
- *                                                                    the data went on with sample A
+ *
+ * Steps that a run skips or takes back because they spike are none: what is done about them is a function of the run's
+ * history (train/spike.h), so a resumed or replayed run decides by itself.
  *
  * Resuming cuts the lines behind the checkpoint's step out of metrics.jsonl.  The events among them go to
  * RUN/replay.jsonl first, and are applied again when their step comes; so are those of another run in a replay.  An event
@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum run_event_kind { RUN_EVENT_LR, RUN_EVENT_SKIP, RUN_EVENT_ROLLBACK };
+enum run_event_kind { RUN_EVENT_LR };
 
 /* The greatest factor of the rate; the least is 0. */
 #define RUN_EVENT_MAX_FACTOR 1e6
@@ -34,8 +34,7 @@ enum run_event_kind { RUN_EVENT_LR, RUN_EVENT_SKIP, RUN_EVENT_ROLLBACK };
 struct run_event {
     uint64_t step; /* as in its line */
     enum run_event_kind kind;
-    double factor;                  /* lr: 0 … RUN_EVENT_MAX_FACTOR */
-    uint64_t from, sample, samples; /* those that its line has */
+    double factor; /* lr: 0 … RUN_EVENT_MAX_FACTOR */
 };
 
 /* In the order in which they act; those of one step in the order in which they came. */
@@ -46,7 +45,7 @@ struct run_events {
     char damage[256];   /* the first of them, a sentence */
 };
 
-/* Steps done when it has to be in force: its step, or for what happens to a step the one before. */
+/* Steps done when it has to be in force. */
 uint64_t run_event_acts(const struct run_event *event);
 
 /* "lr 0.5 from step 101" for people; appends. */

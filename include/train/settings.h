@@ -15,6 +15,7 @@
 #include "ops/dtype.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/spike.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,6 +47,7 @@ struct train_settings {
     enum optimizer_kind optimizer;
     double muon_lr;          /* highest rate of Muon's matrices; 0 = lr.  Muon alone has these two */
     double muon_momentum;
+    struct spike_settings spikes; /* they reach the weights where the policy is skip or rollback */
     /* not in the hash */
     size_t recompute; /* layers whose forward is run again in the backward: less memory, more time, the same bits */
     uint64_t eval_every, eval_batches; /* steps (0 = only at the end); batches of micro_batch windows, 0 = the whole validation part */

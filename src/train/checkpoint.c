@@ -119,6 +119,12 @@ static enum status write_checkpoint(const struct training *t, const char *checkp
     return st;
 }
 
+static enum status prune(const struct training *t, const char *checkpoints, struct error *err)
+{
+    const struct checkpoint_kept kept = checkpoint__kept(t);
+    return checkpoint__prune(checkpoints, &kept, err);
+}
+
 enum status checkpoint_save(struct training *t, const char *run_directory, uint32_t settings_hash,
                             const struct checkpoint_extra *extras, size_t num_extras, struct buffer *path,
                             struct error *err)
@@ -141,7 +147,7 @@ enum status checkpoint_save(struct training *t, const char *run_directory, uint3
     if (st == STATUS_OK)
         st = checkpoint__point_latest(checkpoint__text(&checkpoints), t->step, err);
     if (st == STATUS_OK)
-        st = checkpoint__prune(checkpoint__text(&checkpoints), t->step, t->settings.keep, t->settings.keep_every, err);
+        st = prune(t, checkpoint__text(&checkpoints), err);
     if (st == STATUS_OK && path)
         buffer_append_text(path, checkpoint__text(&final));
     buffer_release(&checkpoints);

@@ -115,29 +115,62 @@ enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, str
     return st;
 }
 
-/* A checkpoint at a multiple of keep_every also counts as one of the newest while it is that.  Those of later steps are
- * damaged ones that a resume passed over: they say something about the disk and are replaced when the run gets there. */
-enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, uint64_t keep_every,
-                              struct error *err)
+/* Under a temporary name, so that a half-removed one is never taken for a checkpoint. */
+static enum status remove_generation(const char *checkpoints, uint64_t step, struct error *err)
 {
-    uint64_t *steps;
-    size_t n, later = 0;
-    enum status st = checkpoint__list(checkpoints, &steps, &n, err);
     struct buffer from = {0}, to = {0};
-    while (later < n && steps[later] > step)
-        later++;
-    for (size_t i = n; i-- > later && st == STATUS_OK;) {
-        if (i - later < keep || (keep_every && steps[i] && steps[i] % keep_every == 0))
-            continue;
-        checkpoint__path(&from, checkpoints, steps[i]);
-        buffer_clear(&to);
-        buffer_printf(&to, "%s.tmp-%ld", checkpoint__text(&from), (long)getpid());
-        st = file_rename(checkpoint__text(&from), checkpoint__text(&to), err);
-        if (st == STATUS_OK)
-            st = file_remove_tree(checkpoint__text(&to), err);
-    }
+    checkpoint__path(&from, checkpoints, step);
+    buffer_printf(&to, "%s.tmp-%ld", checkpoint__text(&from), (long)getpid());
+    enum status st = file_rename(checkpoint__text(&from), checkpoint__text(&to), err);
+    if (st == STATUS_OK)
+        st = file_remove_tree(checkpoint__text(&to), err);
     buffer_release(&from);
     buffer_release(&to);
+    return st;
+}
+
+/* The next step's spike leads back to `margin` steps before it. */
+struct checkpoint_kept checkpoint__kept(const struct training *t)
+{
+    const struct spike_settings *spikes = &t->settings.spikes;
+    struct checkpoint_kept kept = {.step = t->step, .keep = t->settings.keep, .keep_every = t->settings.keep_every, .back_to = UINT64_MAX};
+    if (spikes->policy == SPIKE_ROLLBACK)
+        kept.back_to = t->step > spikes->margin ? t->step - spikes->margin : 0;
+    return kept;
+}
+
+/* A checkpoint at a multiple of keep_every also counts as one of the newest while it is that.  Those of later steps are
+ * damaged ones that a resume passed over: they say something about the disk and are replaced when the run gets there. */
+enum status checkpoint__prune(const char *checkpoints, const struct checkpoint_kept *kept, struct error *err)
+{
+    uint64_t *steps;
+    size_t n, later = 0, way_back = 0;
+    enum status st = checkpoint__list(checkpoints, &steps, &n, err);
+    while (later < n && steps[later] > kept->step)
+        later++;
+    while (way_back < n && steps[way_back] > kept->back_to)
+        way_back++;
+    for (size_t i = n; i-- > later && st == STATUS_OK;) {
+        const bool for_good = kept->keep_every && steps[i] && steps[i] % kept->keep_every == 0;
+        if (i - later < kept->keep || for_good || (i == way_back && kept->back_to != UINT64_MAX))
+            continue;
+        st = remove_generation(checkpoints, steps[i], err);
+    }
+    mem_free(steps);
+    return st;
+}
+
+enum status checkpoint__forget(const char *checkpoints, uint64_t loaded, uint64_t after, uint64_t last,
+                               struct error *err)
+{
+    uint64_t *steps;
+    size_t n;
+    enum status st = checkpoint__list(checkpoints, &steps, &n, err);
+    if (st == STATUS_OK)
+        st = checkpoint__point_latest(checkpoints, loaded, err);
+    for (size_t i = 0; i < n && st == STATUS_OK; i++)
+        if (steps[i] > after && steps[i] <= last)
+            st = remove_generation(checkpoints, steps[i], err);
     mem_free(steps);
     return st;
 }

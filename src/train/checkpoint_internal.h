@@ -67,6 +67,7 @@ struct trainer_state {
     enum optimizer_kind optimizer;
     uint32_t settings_hash;
     double loss, grad_norm, lr, lr_factor;
+    struct spike_state spikes;
 };
 
 json_t *checkpoint__trainer_json(const struct training *t, uint32_t settings_hash); /* NULL: no memory */
@@ -87,8 +88,23 @@ void checkpoint__remove_stale(const char *checkpoints);
 /* Makes `latest` name this step's. */
 enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err);
 
-/* Of those up to `step`, all but the newest `keep` and those at multiples of `keep_every` (0: none) go. */
-enum status checkpoint__prune(const char *checkpoints, uint64_t step, uint64_t keep, uint64_t keep_every,
-                              struct error *err);
+/* Which generations a prune after the save of `step` leaves. */
+struct checkpoint_kept {
+    uint64_t step, keep; /* the newest `keep` up to `step` */
+    uint64_t keep_every; /* and those at its multiples; 0: none */
+    uint64_t back_to;    /* and the newest up to this step, where a rollback may lead; UINT64_MAX: none may */
+};
+struct checkpoint_kept checkpoint__kept(const struct training *t);
+enum status checkpoint__prune(const char *checkpoints, const struct checkpoint_kept *kept, struct error *err);
+
+/* A rollback: `latest` names `loaded`, and those behind `after` up to `last` go, the newest first. */
+enum status checkpoint__forget(const char *checkpoints, uint64_t loaded, uint64_t after, uint64_t last,
+                               struct error *err);
+
+/* ---- checkpoint_load.c ---- */
+
+/* As checkpoint_load_latest, from the checkpoints up to step `most`. */
+enum status checkpoint__load_up_to(struct training *t, const char *run_directory, uint32_t settings_hash, uint64_t most,
+                                   struct buffer *warning, struct error *err);
 
 #endif

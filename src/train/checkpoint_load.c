@@ -37,8 +37,8 @@ static enum status load(struct training *t, const char *directory, uint32_t sett
 }
 
 /* Walks from the newest to the oldest until one verifies (and, given a training, loads). */
-static enum status find(struct training *t, const char *run_directory, uint32_t settings_hash, struct buffer *path,
-                        struct buffer *warning, struct error *err)
+static enum status find(struct training *t, const char *run_directory, uint32_t settings_hash, uint64_t most,
+                        struct buffer *path, struct buffer *warning, struct error *err)
 {
     struct error mine;
     if (!err)
@@ -48,9 +48,15 @@ static enum status find(struct training *t, const char *run_directory, uint32_t 
     size_t n;
     path_join(&checkpoints, run_directory, "checkpoints");
     enum status st = checkpoint__list(checkpoint__text(&checkpoints), &steps, &n, err);
+    size_t first = 0;
+    while (first < n && steps[first] > most)
+        first++;
     if (st == STATUS_OK && n == 0)
         st = error_set(err, STATUS_IO, "there is no checkpoint in %s", checkpoint__text(&checkpoints));
-    for (size_t i = 0; i < n; i++) {
+    else if (st == STATUS_OK && first == n)
+        st = error_set(err, STATUS_IO, "there is no checkpoint of step %" PRIu64 " or one before it in %s", most,
+                       checkpoint__text(&checkpoints));
+    for (size_t i = first; i < n; i++) {
         checkpoint__path(&directory, checkpoint__text(&checkpoints), steps[i]);
         st = checkpoint__verify(checkpoint__text(&directory), steps[i], err);
         if (st == STATUS_OK && t)
@@ -78,13 +84,19 @@ static enum status find(struct training *t, const char *run_directory, uint32_t 
 enum status checkpoint_load_latest(struct training *t, const char *run_directory, uint32_t settings_hash,
                                    struct buffer *warning, struct error *err)
 {
-    return find(t, run_directory, settings_hash, NULL, warning, err);
+    return find(t, run_directory, settings_hash, UINT64_MAX, NULL, warning, err);
+}
+
+enum status checkpoint__load_up_to(struct training *t, const char *run_directory, uint32_t settings_hash, uint64_t most,
+                                   struct buffer *warning, struct error *err)
+{
+    return find(t, run_directory, settings_hash, most, NULL, warning, err);
 }
 
 enum status checkpoint_find_latest(const char *run_directory, struct buffer *path, struct buffer *warning,
                                    struct error *err)
 {
-    return find(NULL, run_directory, 0, path, warning, err);
+    return find(NULL, run_directory, 0, UINT64_MAX, path, warning, err);
 }
 
 /* ---- the hash ---- */

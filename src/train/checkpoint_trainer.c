@@ -19,12 +19,19 @@ json_t *checkpoint__trainer_json(const struct training *t, uint32_t settings_has
 {
     char hash[16];
     snprintf(hash, sizeof hash, "%08" PRIx32, settings_hash);
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:f}", "format", (int)CHECKPOINT_FORMAT,
+    json_t *object =
+        json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:f}", "format", (int)CHECKPOINT_FORMAT,
                      "step", (json_int_t)t->step, "tokens", (json_int_t)t->tokens, "epoch", (json_int_t)t->epoch,
                      "sample", (json_int_t)t->sample, "seed", (json_int_t)t->settings.seed, "optimizer",
                      t->room.optimizer->name, "settings_hash", hash, "loss", number_or_null(t->last_loss), "grad_norm",
                      number_or_null(t->last_grad_norm), "lr", number_or_null(t->last_lr), "lr_factor",
                      t->lr_factor);
+    if (object && t->settings.spikes.policy != SPIKE_IGNORE &&
+        json_object_set_new(object, "spikes", spike__json(&t->spikes)) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static enum status read_number_or_null(const json_t *object, const char *key, double *out, const char *where,
@@ -69,6 +76,10 @@ enum status checkpoint__read_trainer(const char *directory, struct trainer_state
     if (st == STATUS_OK && !(out->lr_factor >= 0 && out->lr_factor <= RUN_EVENT_MAX_FACTOR))
         st = error_set(err, STATUS_FORMAT, "%s: \"lr_factor\" is %g, and must be from 0 to %g", where, out->lr_factor,
                        RUN_EVENT_MAX_FACTOR);
+    if (st == STATUS_OK)
+        st = spike__from_json(&out->spikes, json_object_get(object, "spikes"), where, err);
+    if (st == STATUS_OK && out->spikes.skipped > out->step)
+        st = error_set(err, STATUS_FORMAT, "%s: more steps are skipped than there were", where);
     json_decref(object);
     buffer_release(&path);
     return st;
@@ -84,4 +95,5 @@ void checkpoint__apply_trainer(struct training *t, const struct trainer_state *s
     t->last_grad_norm = state->grad_norm;
     t->last_lr = state->lr;
     t->lr_factor = state->lr_factor;
+    t->spikes = state->spikes;
 }

@@ -84,6 +84,28 @@ struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
     return m;
 }
 
+enum status metrics_cut(struct metrics *m, uint64_t step, struct error *err)
+{
+    m->has_val = false;
+    const enum status st = metrics_flush(m, err);
+    return st != STATUS_OK ? st : cut(m->fd, m->path, step, &m->has_val, err);
+}
+
+enum status metrics_set_aside(struct metrics *m, uint64_t step, const char *path, struct error *err)
+{
+    struct file_map map;
+    bool has_val = false;
+    enum status st = metrics_flush(m, err);
+    if (st == STATUS_OK)
+        st = file_map_open(&map, m->path, err);
+    if (st != STATUS_OK)
+        return st;
+    const size_t begin = length_up_to(map.data, map.size_bytes, step, &has_val);
+    st = file_replace(path, map.size_bytes > begin ? (const char *)map.data + begin : "", map.size_bytes - begin, err);
+    file_map_close(&map);
+    return st;
+}
+
 bool metrics_has_val(const struct metrics *m)
 {
     return m->has_val;

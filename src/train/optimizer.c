@@ -158,12 +158,12 @@ const struct optimizer *optimizer__of(enum optimizer_kind kind)
     return &optimizers[kind];
 }
 
-struct optimizer_step optimizer__at_step(const struct train_settings *s, uint64_t step, double factor,
+struct optimizer_step optimizer__at_step(const struct train_settings *s, uint64_t step, uint64_t updates, double factor,
                                          double grad_scale)
 {
     const double lr = schedule_lr(&s->schedule, step, s->steps) * factor;
     struct optimizer_step out = {
-        .adamw = adamw_at_step(lr, s->beta1, s->beta2, s->eps, s->weight_decay, grad_scale, step + 1),
+        .adamw = adamw_at_step(lr, s->beta1, s->beta2, s->eps, s->weight_decay, grad_scale, updates + 1),
         .lion = {(float)lr, (float)s->beta1, (float)s->beta2, (float)s->weight_decay, (float)grad_scale},
         .muon = {(float)lr, (float)s->muon_momentum, (float)s->weight_decay, (float)grad_scale},
     };

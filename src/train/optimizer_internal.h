@@ -67,9 +67,10 @@ struct optimizer_memory {
 struct optimizer_memory optimizer__plan(const struct train_settings *settings);
 void optimizer__take(struct optimizer_room *room, const struct train_settings *settings, struct arena *arena);
 
-/* The schedules' rates times `factor`. */
-struct optimizer_step optimizer__at_step(const struct train_settings *settings, uint64_t step, double factor,
-                                         double grad_scale);
+/* Of the step after `step`, when `updates` of them were not left out (train/spike.h): the schedules' rates times
+ * `factor` follow the steps, AdamW's bias correction the updates. */
+struct optimizer_step optimizer__at_step(const struct train_settings *settings, uint64_t step, uint64_t updates,
+                                         double factor, double grad_scale);
 
 /* A walk over the parameters with their states. */
 struct optimizer_walk {

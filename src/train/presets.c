@@ -35,6 +35,7 @@ static struct train_settings small(size_t layers, size_t heads, size_t width, si
         .grad_clip = 1.0,
         .optimizer = OPTIMIZER_ADAMW,
         .muon_momentum = OPTIMIZER_MUON_MOMENTUM,
+        .spikes = spike_settings_default(),
         .eval_every = 1000,
         .eval_batches = 0,
         .save_every = 1000,

@@ -16,28 +16,20 @@ enum { MAX_FILE_BYTES = 1 << 30 };
 /* A kind's name and the keys that its line must have. */
 static const struct kind {
     const char *name;
-    bool of_step; /* happens to the step it names, and not after it */
-    bool factor, from, sample, samples;
+    bool factor;
 } kinds[] = {
-    [RUN_EVENT_LR] = {"lr", false, .factor = true},
-    [RUN_EVENT_SKIP] = {"skip", true, .sample = true, .samples = true},
-    [RUN_EVENT_ROLLBACK] = {"rollback", false, .from = true, .sample = true},
+    [RUN_EVENT_LR] = {"lr", .factor = true},
 };
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
 uint64_t run_event_acts(const struct run_event *e)
 {
-    return kinds[e->kind].of_step && e->step > 0 ? e->step - 1 : e->step;
+    return e->step;
 }
 
 void run_event_text(const struct run_event *e, struct buffer *out)
 {
-    if (e->kind == RUN_EVENT_LR)
-        buffer_printf(out, "lr %g from step %" PRIu64, e->factor, e->step + 1);
-    else if (e->kind == RUN_EVENT_SKIP)
-        buffer_printf(out, "no update in step %" PRIu64, e->step);
-    else
-        buffer_printf(out, "from step %" PRIu64 " on with sample %" PRIu64, e->step + 1, e->sample);
+    buffer_printf(out, "lr %g from step %" PRIu64, e->factor, e->step + 1);
 }
 
 /* ---- lists ---- */
@@ -67,8 +59,7 @@ void run_events_release(struct run_events *list)
 
 static bool same(const struct run_event *a, const struct run_event *b)
 {
-    return a->step == b->step && a->kind == b->kind && memcmp(&a->factor, &b->factor, sizeof a->factor) == 0 &&
-           a->from == b->from && a->sample == b->sample && a->samples == b->samples;
+    return a->step == b->step && a->kind == b->kind && memcmp(&a->factor, &b->factor, sizeof a->factor) == 0;
 }
 
 /* The end of the lines of one step, which begin at `begin`: what is in order of acting is in order of steps too. */
@@ -113,12 +104,6 @@ static enum status read_fields(const json_t *line, const struct kind *kind, stru
     if (st == STATUS_OK && kind->factor && !(e->factor >= 0 && e->factor <= RUN_EVENT_MAX_FACTOR))
         st = error_set(err, STATUS_FORMAT, "%s: \"factor\" is %g, and must be from 0 to %g", where, e->factor,
                        RUN_EVENT_MAX_FACTOR);
-    if (st == STATUS_OK && kind->from)
-        st = json_get_u64(line, "from", true, INT64_MAX, &e->from, where, err);
-    if (st == STATUS_OK && kind->sample)
-        st = json_get_u64(line, "sample", true, INT64_MAX, &e->sample, where, err);
-    if (st == STATUS_OK && kind->samples)
-        st = json_get_u64(line, "samples", true, INT64_MAX, &e->samples, where, err);
     return st;
 }
 
@@ -200,12 +185,6 @@ static json_t *more_of(const struct run_event *e)
     bool ok = more != NULL;
     if (kind->factor)
         ok = ok && json_object_set_new(more, "factor", json_real(e->factor)) == 0;
-    if (kind->from)
-        ok = ok && json_object_set_new(more, "from", json_integer((json_int_t)e->from)) == 0;
-    if (kind->sample)
-        ok = ok && json_object_set_new(more, "sample", json_integer((json_int_t)e->sample)) == 0;
-    if (kind->samples)
-        ok = ok && json_object_set_new(more, "samples", json_integer((json_int_t)e->samples)) == 0;
     if (!ok) {
         json_decref(more);
         more = NULL;

@@ -22,6 +22,9 @@ enum kind {
     OPTIMIZER,
     MUON,
     RECOMPUTE,
+    ON_SPIKE,
+    SPIKE_REAL,
+    SPIKE_COUNT,
     PACKING,
     DOCUMENTS,
     CHOICE,
@@ -93,6 +96,11 @@ static const struct field {
     {"muon_lr", MUON, true, false, false, IN(muon_lr)},          /* of those that follow, only Muon has a record */
     {"muon_momentum", MUON, true, false, false, IN(muon_momentum)},
     {"recompute", RECOMPUTE, false, false, false, IN(recompute)}, /* 0 where a run of before does not say */
+    {"on_spike", ON_SPIKE, true, false, false, IN(spikes.policy)}, /* under ignore the others have no record */
+    {"spike_factor", SPIKE_REAL, true, false, false, IN(spikes.factor)},
+    {"spike_window", SPIKE_COUNT, true, false, false, IN(spikes.window)},
+    {"spike_margin", SPIKE_COUNT, true, false, false, IN(spikes.margin)},
+    {"spike_limit", SPIKE_COUNT, false, false, false, IN(spikes.limit)},
     {"eval_every", U64, false, false, false, IN(eval_every)},
     {"eval_batches", U64, false, false, false, IN(eval_batches)},
     {"save_every", U64, false, false, false, IN(save_every)},
@@ -132,6 +140,8 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
         return (uint64_t) * (const enum packing *)at(s, f);
     case SAVE_MODE:
         return (uint64_t) * (const enum save_mode *)at(s, f);
+    case ON_SPIKE:
+        return (uint64_t) * (const enum spike_policy *)at(s, f);
     case CHOICE: { /* an enumeration without negative values, as wide as an int */
         unsigned choice;
         memcpy(&choice, at(s, f), sizeof choice);
@@ -148,14 +158,32 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
 
 static bool is_real(const struct field *f)
 {
-    return f->kind == DOUBLE || f->kind == FLOAT || f->kind == MUON;
+    return f->kind == DOUBLE || f->kind == FLOAT || f->kind == MUON || f->kind == SPIKE_REAL;
+}
+
+static bool is_spikes(const struct field *f)
+{
+    return f->kind == ON_SPIKE || f->kind == SPIKE_REAL || f->kind == SPIKE_COUNT;
 }
 
 /* Fields that are of use under one choice alone, and have no record and no hash under the others. */
 static bool is_left_out(const struct train_settings *s, const struct field *f)
 {
     return (f->kind == MUON && s->optimizer != OPTIMIZER_MUON) ||
-           (f->kind == DOCUMENTS && s->packing != PACKING_DOCUMENTS);
+           (f->kind == DOCUMENTS && s->packing != PACKING_DOCUMENTS) ||
+           (is_spikes(f) && f->kind != ON_SPIKE && s->spikes.policy == SPIKE_IGNORE);
+}
+
+/* A field that some runs' weights depend on, and not those of these settings: f32, adamw and no packing were all there was
+ * before, and whether a run stops at a spike is no matter of weights. */
+static bool reaches_nothing(const struct train_settings *s, const struct field *f)
+{
+    if (is_spikes(f) && s->spikes.policy != SPIKE_SKIP && s->spikes.policy != SPIKE_ROLLBACK)
+        return true;
+    if (f->offset == offsetof(struct train_settings, spikes.margin))
+        return s->spikes.policy != SPIKE_ROLLBACK;
+    return (f->kind == DTYPE && s->dtype == DTYPE_F32) || (f->kind == OPTIMIZER && s->optimizer == OPTIMIZER_ADAMW) ||
+           (f->kind == PACKING && s->packing == PACKING_NONE) || is_left_out(s, f);
 }
 
 /* What limits sums of sizes before anything is multiplied in integers: far above any machine, far below 2^63. */
@@ -257,6 +285,8 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
         REFUSE("muon_momentum is %g, it must be at least 0 and below 1", s->muon_momentum);
     if (s->recompute > s->model.n_layer)
         REFUSE("recompute is %zu, the model has %zu layers", s->recompute, s->model.n_layer);
+    if ((st = spike_settings_check(&s->spikes, err)) != STATUS_OK)
+        return st;
     if (s->keep < 2)
         REFUSE("keep is %" PRIu64 ", at least 2 checkpoints must be kept", s->keep);
     if (s->save_every > 0 && s->save_seconds > 0)
@@ -291,6 +321,8 @@ json_t *train_settings_json(const struct train_settings *s)
             value = json_string(packing_name(s->packing));
         else if (f->kind == SAVE_MODE)
             value = json_string(save_mode_name(s->save_mode));
+        else if (f->kind == ON_SPIKE)
+            value = json_string(spike_policy_names[s->spikes.policy]);
         else
             value = json_integer((json_int_t)get_u64(s, f));
         failed |= json_object_set_new(object, f->key, value);
@@ -370,7 +402,17 @@ static enum status read_field(struct train_settings *out, const struct field *f,
             error_prefix(err, "%s", where);
         return st;
     }
+    case ON_SPIKE: {
+        const char *name = "ignore"; /* where a run of before does not say */
+        st = json_get_text(object, f->key, false, &name, where, err);
+        if (st == STATUS_OK && (st = spike_policy_parse(name, to, err)) != STATUS_OK)
+            error_prefix(err, "%s", where);
+        return st;
+    }
+    case SPIKE_COUNT:
+        return json_get_u64(object, f->key, true, INT64_MAX, to, where, err);
     case MUON:
+    case SPIKE_REAL:
         return json_get_double(object, f->key, true, to, where, err);
     default: /* the others are in the model only */
         break;
@@ -382,7 +424,7 @@ static enum status read_field(struct train_settings *out, const struct field *f,
 enum status train_settings_from_json(struct train_settings *out, const json_t *object, const char *where,
                                      struct error *err)
 {
-    *out = (struct train_settings){.muon_momentum = OPTIMIZER_MUON_MOMENTUM};
+    *out = (struct train_settings){.muon_momentum = OPTIMIZER_MUON_MOMENTUM, .spikes = spike_settings_default()};
     if (!json_is_object(object))
         return error_set(err, STATUS_FORMAT, "%s: the settings must be an object", where);
     const json_t *model = json_object_get(object, "model");
@@ -420,10 +462,7 @@ uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32
     uLong crc = crc32(0, NULL, 0);
     char text[96];
     for (size_t i = 0; i < NUM_FIELDS; i++) {
-        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) ||
-            (fields[i].kind == DTYPE && s->dtype == DTYPE_F32) ||
-            (fields[i].kind == OPTIMIZER && s->optimizer == OPTIMIZER_ADAMW) ||
-            (fields[i].kind == PACKING && s->packing == PACKING_NONE) || is_left_out(s, &fields[i]))
+        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) || reaches_nothing(s, &fields[i]))
             continue;
         int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
         crc = crc32(crc, (const Bytef *)text, (uInt)n);
@@ -442,6 +481,8 @@ static void value_text(const struct train_settings *s, const struct field *f, ch
         snprintf(out, size, "%s", optimizer_name(s->optimizer));
     else if (f->kind == PACKING)
         snprintf(out, size, "%s", packing_name(s->packing));
+    else if (f->kind == ON_SPIKE)
+        snprintf(out, size, "%s", spike_policy_names[s->spikes.policy]);
     else if (f->offset == offsetof(struct train_settings, model.family))
         snprintf(out, size, "%s", model_family_name(s->model.family));
     else if (is_real(f))
@@ -454,7 +495,7 @@ bool train_settings_differ(const struct train_settings *a, const struct train_se
 {
     for (size_t i = 0; i < NUM_FIELDS; i++) {
         const struct field *f = &fields[i];
-        if (!f->hashed || bits(a, f) == bits(b, f))
+        if (!f->hashed || bits(a, f) == bits(b, f) || (is_spikes(f) && reaches_nothing(a, f) && reaches_nothing(b, f)))
             continue;
         char x[40], y[40];
         value_text(a, f, x, sizeof x);

@@ -240,7 +240,8 @@ struct step {
     uint64_t dropout_key;
     double lr;
     /* written by the root between two barriers */
-    double loss, grad_norm;
+    double loss, grad_norm, loss_bound;
+    enum spike_reason spike; /* not SPIKE_NONE: no update */
     struct optimizer_step optimizer;
 };
 
@@ -298,7 +299,7 @@ static void measure_norm(struct sphere *me, struct training *t, const float *gra
 }
 
 /* The root alone: loss, norm, clipping; whether the step is good. */
-static void judge(struct sphere *me, struct step *step)
+static void judge(struct step *step)
 {
     struct training *t = step->system->training;
     const struct train_settings *s = &t->settings;
@@ -310,15 +311,14 @@ static void judge(struct sphere *me, struct step *step)
     const size_t supervised = step->batch.num_supervised; /* none at all: a loss of 0 and no gradient */
     step->loss = supervised ? loss / (double)supervised : 0;
     step->grad_norm = sqrt(sumsq);
-    if (!isfinite(step->loss) || !isfinite(step->grad_norm)) {
-        sphere_fail(me, STATUS_NONFINITE);
+    step->spike = spike__judge(&s->spikes, &t->spikes, step->loss, step->grad_norm, &step->loss_bound);
+    if (step->spike != SPIKE_NONE)
         return;
-    }
     /* PyTorch's clip_grad_norm_. */
     double scale = 1;
     if (s->grad_clip > 0 && step->grad_norm > s->grad_clip)
         scale = s->grad_clip / (step->grad_norm + 1e-6);
-    step->optimizer = optimizer__at_step(s, t->step, t->lr_factor, scale);
+    step->optimizer = optimizer__at_step(s, t->step, t->step - t->spikes.skipped, t->lr_factor, scale);
 }
 
 static void step_team(struct sphere *me, void *arg)
@@ -360,8 +360,8 @@ static void step_team(struct sphere *me, void *arg)
     if (sphere_barrier(me) != STATUS_OK)
         return;
     if (me->id == 0)
-        judge(me, step);
-    if (sphere_barrier(me) != STATUS_OK)
+        judge(step);
+    if (sphere_barrier(me) != STATUS_OK || step->spike != SPIKE_NONE)
         return;
     sphere_phase(me, "optimizer");
     t->room.optimizer->step(me, t, grads, &step->optimizer);
@@ -369,12 +369,35 @@ static void step_team(struct sphere *me, void *arg)
 
 /* ---- a step, seen by the driving thread ---- */
 
+/* The team is through a step that nobody gave up: it was updated with, or left out, or the run must stop here. */
+static enum status settle_spike(const struct step *step, struct error *err)
+{
+    struct training *t = step->system->training;
+    const struct spike_settings *settings = &t->settings.spikes;
+    const struct spike spike = {.reason = step->spike,
+                                .step = t->step + 1,
+                                .loss = step->loss,
+                                .grad_norm = step->grad_norm,
+                                .bound = step->loss_bound,
+                                .first_sample = step->batch.first_sample,
+                                .last_sample = step->batch.first_sample + t->settings.batch_size - 1};
+    enum status st = STATUS_OK;
+    if (step->spike == SPIKE_NONE)
+        spike__accept(settings, &t->spikes, step->loss);
+    else
+        st = spike__leave_out(settings, &t->spikes, &spike, err);
+    if (st == STATUS_OK)
+        spike__note_rollback(&t->spikes, t->step);
+    return st;
+}
+
 enum status threaded_train_step(struct threaded_training *s)
 {
     struct training *t = s->training;
     const struct train_settings *settings = &t->settings;
     struct step step = {.system = s};
     step_profile_begin(&s->profile);
+    t->sample = spike__next_sample(&t->spikes, t->step, t->sample);
     if (batch_iterator_position(s->iterator) != t->sample) /* a checkpoint was loaded, or a step given up */
         batch_iterator_seek(s->iterator, t->sample);
     enum status st = batch_iterator_next(s->iterator, &step.batch, &s->error);
@@ -390,15 +413,11 @@ enum status threaded_train_step(struct threaded_training *s)
     case STATUS_CANCELLED:
         return error_set(&s->error, st, "cancelled in step %" PRIu64 "; the weights are those of step %" PRIu64,
                          t->step + 1, t->step);
-    case STATUS_NONFINITE:
-        return error_set(&s->error, st,
-                         "step %" PRIu64 ": the loss is %g and the gradient norm %g, over samples %" PRIu64
-                         " to %" PRIu64 "; the weights are those of step %" PRIu64,
-                         t->step + 1, step.loss, step.grad_norm, step.batch.first_sample,
-                         step.batch.first_sample + settings->batch_size - 1, t->step);
     default:
         return error_set(&s->error, st, "step %" PRIu64 ": %s", t->step + 1, status_text(st));
     }
+    if ((st = settle_spike(&step, &s->error)) != STATUS_OK)
+        return st;
     t->step++;
     t->sample += settings->batch_size;
     t->epoch = t->sample / batch_iterator_windows(s->iterator);

@@ -12,6 +12,7 @@
 #include "model/model.h"
 #include "train/gradient_fold_internal.h"
 #include "train/optimizer_internal.h"
+#include "train/spike_internal.h"
 #include "train/training.h"
 
 /* Elements of one partial sum of squares, and of one unit of work in the optimizer. */
@@ -41,6 +42,7 @@ struct training {
     double last_loss, last_grad_norm, last_lr;
     double lr_factor; /* of the schedule's rate */
     bool short_of_snapshot; /* training_short_of_snapshot */
+    struct spike_state spikes;
 };
 
 /* The plan where the program itself is known, or taken, to need so much. */

@@ -18,6 +18,7 @@
 #include "model/model_files.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
+#include "train/checkpoint_internal.h"
 #include "train/metrics_log.h"
 #include "train/run_events.h"
 
@@ -30,7 +31,7 @@
 
 #define PARSERS(X)                                                                                                     \
     X(safetensors)                                                                                                     \
-    X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(documents) X(metrics) X(events)
+    X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(documents) X(metrics) X(events) X(trainer)
 
 static char directory[64];
 
@@ -377,6 +378,18 @@ static void metrics(const uint8_t *data, size_t size)
     if (log.num_damaged && !strstr(log.damage.data, directory))
         fail("a line left out without a sentence");
     metrics_log_release(&log);
+}
+
+/* A checkpoint's trainer_state.json. */
+static void trainer(const uint8_t *data, size_t size)
+{
+    static struct trainer_state state;
+    struct error err = {0};
+    put("trainer_state.json", data, size);
+    if (checkpoint__read_trainer(directory, &state, &err) != STATUS_OK)
+        refused(&err);
+    else if (state.spikes.num_losses > SPIKE_WINDOW_MAX || state.spikes.num_left_out > SPIKE_LIMIT_MAX)
+        fail("more history than there is room for");
 }
 
 /* The events of a run that reach its weights. */

@@ -187,9 +187,15 @@ static void all_seeds(void)
 
     static const char event_lines[] = "{\"step\": 1, \"event\": \"lr\", \"factor\": 0.5}\n{\"step\": 1, \"event\": "
                                       "\"sample\", \"text\": \"\\u0000\"}\n"
-                                      "{\"step\": 2, \"event\": \"skip\", \"sample\": 40, \"samples\": 8}\n"
-                                      "{\"step\": 2, \"event\": \"rollback\", \"from\": 9, \"sample\": 72}\n";
+                                      "{\"step\": 2, \"event\": \"skip\", \"loss\": null}\n{\"step\": 2, \"event\": \"lr\", \"factor\": 2}\n";
     seed("events", event_lines, sizeof event_lines - 1);
+    static const char trainer_text[] =
+        "{\"format\": 1, \"step\": 30, \"tokens\": 240, \"epoch\": 0, \"sample\": 30, \"seed\": 7, \"optimizer\": \"adamw\","
+        "\"settings_hash\": \"0123abcd\", \"loss\": 2.5, \"grad_norm\": null, \"lr\": 0.001, \"lr_factor\": 1.0, \"spikes\":"
+        "{\"skipped\": 3, \"in_a_row\": 1, \"rollbacks\": 1, \"losses\": [2.5, 2.25], \"left_out\": [{\"number\": 1,"
+        "\"after_step\": 9, \"first_sample\": 9, \"last_sample\": 17, \"reason\": 3, \"step\": 18, \"loss\": 7.5,"
+        "\"grad_norm\": null, \"bound\": 5.0, \"spike_first_sample\": 17, \"spike_last_sample\": 17}]}}";
+    seed("trainer", trainer_text, sizeof trainer_text - 1);
 
     const float x[7] = {1, 2, 3, 4, 5, 6, 7};
     const struct tensor_view views[] = {

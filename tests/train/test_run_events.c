@@ -53,19 +53,16 @@ static void expect(const struct run_events *list, const char *want)
 
 #define LR(step, factor) "{\"step\": " #step ", \"event\": \"lr\", \"factor\": " #factor "}\n"
 #define STEP(n)          "{\"step\": " #n ", \"tokens\": 8, \"loss\": 2.5, \"lr\": 0.001, \"grad_norm\": 1.0}\n"
-#define SKIP(n)          "{\"step\": " #n ", \"event\": \"skip\", \"sample\": 40, \"samples\": 8}\n"
+#define SKIP(n)          "{\"step\": " #n ", \"event\": \"skip\", \"reason\": \"the loss is above its range\"}\n"
 #define SAMPLE(n)        "{\"step\": " #n ", \"event\": \"sample\", \"text\": \"\\\"event\\\": \\\"lr\\\"\"}\n"
 
 START_TEST(events_that_reach_weights_are_found_in_the_order_in_which_they_act)
 {
     struct run_events e = parsed(STEP(1) LR(1, 0.5) SAMPLE(1) LR(1, 0.25) STEP(2) STEP(3) SKIP(3) LR(
-        3, 2) "{\"step\": 3, \"event\": \"rollback\", \"from\": 9, \"sample\": 72}\n{\"step\": 3, \"event\": \"lr\", \"fac");
-    expect(&e, "lr 0.5 from step 2; lr 0.25 from step 2; no update in step 3; lr 2 from step 4; from step 4 on with sample 72");
+        3, 2) "{\"step\": 3, \"event\": \"rollback\", \"from_step\": 9}\n{\"step\": 3, \"event\": \"lr\", \"fac");
+    expect(&e, "lr 0.5 from step 2; lr 0.25 from step 2; lr 2 from step 4");
     ck_assert_uint_eq(e.num_damaged, 0);
-    ck_assert_uint_eq(run_event_acts(&e.items[2]), 2);
-    ck_assert_uint_eq(e.items[2].sample, 40);
-    ck_assert_uint_eq(e.items[2].samples, 8);
-    ck_assert_uint_eq(e.items[4].from, 9);
+    ck_assert_uint_eq(run_event_acts(&e.items[2]), 3);
     run_events_release(&e);
 }
 END_TEST
@@ -80,7 +77,6 @@ START_TEST(an_event_without_what_it_needs_is_refused_by_file_and_line)
         {LR(1, -0.5), "from 0 to"},
         {LR(1, 1e300), "from 0 to"},
         {"{\"step\": -4, \"event\": \"lr\", \"factor\": 1}\n", "step"},
-        {"{\"step\": 4, \"event\": \"skip\", \"sample\": 1}\n", "samples"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct run_events e;
@@ -115,7 +111,7 @@ START_TEST(each_event_is_merged_once)
         /* applied again, and one that came after */
         {LR(3, 2) LR(3, 4) LR(3, 8), LR(3, 2) LR(3, 4), "lr 2 from step 4; lr 4 from step 4; lr 8 from step 4"},
         {LR(1, 2) LR(5, 1), LR(3, 2) LR(7, 3), "lr 2 from step 2; lr 2 from step 4; lr 1 from step 6; lr 3 from step 8"},
-        {LR(2, 2) SKIP(3), LR(2, 2), "lr 2 from step 3; no update in step 3"},
+        {LR(2, 2) LR(3, 1), LR(2, 2), "lr 2 from step 3; lr 1 from step 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct run_events m = parsed(cases[i].metrics), w = parsed(cases[i].waiting), out = {0};
@@ -149,16 +145,16 @@ static void resume(uint64_t step, const char *want_now, const char *want_waiting
 
 START_TEST(a_run_may_be_killed_anywhere_and_loses_no_event)
 {
-    put("metrics.jsonl", STEP(1) LR(1, 0.5) STEP(2) LR(2, 0.25) STEP(3) LR(3, 4) STEP(4) SKIP(4) STEP(5) LR(5, 8));
-    resume(2, "lr 0.25 from step 3", "lr 4 from step 4; no update in step 4; lr 8 from step 6");
+    put("metrics.jsonl", STEP(1) LR(1, 0.5) STEP(2) LR(2, 0.25) STEP(3) LR(3, 4) STEP(4) SKIP(4) LR(4, 2) STEP(5) LR(5, 8));
+    resume(2, "lr 0.25 from step 3", "lr 4 from step 4; lr 2 from step 5; lr 8 from step 6");
     /* Killed at once, twice, before anything was written. */
-    resume(2, "lr 0.25 from step 3", "lr 4 from step 4; no update in step 4; lr 8 from step 6");
+    resume(2, "lr 0.25 from step 3", "lr 4 from step 4; lr 2 from step 5; lr 8 from step 6");
     /* An older checkpoint had to be used. */
-    resume(1, "lr 0.5 from step 2", "lr 0.25 from step 3; lr 4 from step 4; no update in step 4; lr 8 from step 6");
+    resume(1, "lr 0.5 from step 2", "lr 0.25 from step 3; lr 4 from step 4; lr 2 from step 5; lr 8 from step 6");
     /* It went on to step 3, and another came. */
     put("metrics.jsonl", STEP(1) LR(1, 0.5) STEP(2) LR(2, 0.25) STEP(3) LR(3, 4) LR(3, 16));
-    resume(3, "lr 4 from step 4; lr 16 from step 4", "no update in step 4; lr 8 from step 6");
-    resume(2, "lr 0.25 from step 3", "lr 4 from step 4; lr 16 from step 4; no update in step 4; lr 8 from step 6");
+    resume(3, "lr 4 from step 4; lr 16 from step 4", "lr 2 from step 5; lr 8 from step 6");
+    resume(2, "lr 0.25 from step 3", "lr 4 from step 4; lr 16 from step 4; lr 2 from step 5; lr 8 from step 6");
 }
 END_TEST
 
@@ -189,19 +185,17 @@ START_TEST(an_event_is_recorded_as_it_is_read)
     struct metrics *m = metrics_open(place("metrics.jsonl"), 0, &err);
     const struct run_event events[] = {
         {.step = 1, .kind = RUN_EVENT_LR, .factor = 0.1},
-        {.step = 2, .kind = RUN_EVENT_SKIP, .sample = 8, .samples = 4},
-        {.step = 2, .kind = RUN_EVENT_ROLLBACK, .from = 6, .sample = 24},
+        {.step = 2, .kind = RUN_EVENT_LR, .factor = 3},
     };
     MADE_OR_SAY(m, err);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 2; i++)
         OK_OR_SAY(run_event_record(m, &events[i], &err), err);
     metrics_close(m);
     struct run_events back;
     OK_OR_SAY(run_events_replay(run, run, &back, &err), err);
-    ck_assert_uint_eq(back.n, 3);
+    ck_assert_uint_eq(back.n, 2);
     ck_assert(back.items[0].factor == 0.1 && back.items[0].kind == RUN_EVENT_LR);
-    ck_assert(back.items[1].sample == 8 && back.items[1].samples == 4 && back.items[1].kind == RUN_EVENT_SKIP);
-    ck_assert(back.items[2].from == 6 && back.items[2].sample == 24 && back.items[2].kind == RUN_EVENT_ROLLBACK);
+    ck_assert(back.items[1].step == 2 && back.items[1].factor == 3);
     run_events_release(&back);
     struct buffer text = {0};
     OK_OR_SAY(file_read(place("metrics.jsonl"), 4096, &text, &err), err);

@@ -133,6 +133,27 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     hash = train_settings_hash(&a, 1, 2);
     SEEN(b.muon_lr = 0.01, "muon_lr");
     SEEN(b.muon_momentum = 0.9, "muon_momentum");
+    /* what is done about spikes, where it reaches the weights */
+    a = b = preset("gpt2");
+    hash = train_settings_hash(&a, 1, 2);
+    b.spikes.policy = SPIKE_STOP;
+    b.spikes.factor = 2;
+    ck_assert_uint_eq(train_settings_hash(&b, 1, 2), hash);
+    ck_assert(!train_settings_differ(&a, &b, text, sizeof text));
+    a.spikes.policy = SPIKE_SKIP;
+    ck_assert_uint_ne(train_settings_hash(&a, 1, 2), hash);
+    hash = train_settings_hash(&a, 1, 2);
+    SEEN(b.spikes.policy = SPIKE_ROLLBACK, "on_spike");
+    SEEN(b.spikes.policy = SPIKE_STOP, "on_spike");
+    SEEN(b.spikes.factor = 7, "spike_factor");
+    SEEN(b.spikes.window = 65, "spike_window");
+    b = a;
+    b.spikes.margin = 9;
+    b.spikes.limit = 2;
+    ck_assert_uint_eq(train_settings_hash(&b, 1, 2), hash);
+    a.spikes.policy = SPIKE_ROLLBACK;
+    hash = train_settings_hash(&a, 1, 2);
+    SEEN(b.spikes.margin = 9, "spike_margin");
     /* what only the other families have */
     a = preset("llama-char-cpu");
     hash = train_settings_hash(&a, 1, 2);
@@ -145,6 +166,30 @@ START_TEST(the_hash_sees_what_reaches_the_weights_and_nothing_else)
     b.schedule.lr = 3e-4;
     train_settings_differ(&a, &b, text, sizeof text);
     ck_assert_str_eq(text, "lr: 0.0006, 0.0003");
+}
+END_TEST
+
+START_TEST(what_is_done_about_spikes_is_recorded)
+{
+    struct error err = {0};
+    for (int policy = 0; policy < SPIKE_POLICIES; policy++) {
+        struct train_settings s = preset("gpt2"), back;
+        s.spikes = (struct spike_settings){(enum spike_policy)policy, 2.5, 33, 4, 5};
+        json_t *object = train_settings_json(&s);
+        ck_assert_str_eq(json_string_value(json_object_get(object, "on_spike")), spike_policy_names[policy]);
+        ck_assert((json_object_get(object, "spike_factor") != NULL) == (policy != SPIKE_IGNORE));
+        ck_assert_msg(train_settings_from_json(&back, object, "run.json", &err) == STATUS_OK, "%s", err.text);
+        ck_assert(back.spikes.policy == s.spikes.policy);
+        ck_assert_uint_eq(train_settings_hash(&s, 1, 2), train_settings_hash(&back, 1, 2));
+        if (policy != SPIKE_IGNORE) {
+            ck_assert(back.spikes.factor == 2.5 && back.spikes.window == 33);
+            ck_assert(back.spikes.margin == 4 && back.spikes.limit == 5);
+            json_object_set_new(object, "spike_window", json_integer(1));
+            ck_assert_int_eq(train_settings_from_json(&back, object, "run.json", &err), STATUS_CONFIG);
+            ck_assert_msg(strstr(err.text, "spike_window is 1") != NULL, "%s", err.text);
+        }
+        json_decref(object);
+    }
 }
 END_TEST
 
@@ -213,6 +258,9 @@ START_TEST(what_is_wrong_is_named)
     REFUSED(s.optimizer = OPTIMIZERS, "optimizer");
     REFUSED(s.muon_lr = -1, "muon_lr");
     REFUSED(s.muon_momentum = 1, "muon_momentum");
+    REFUSED(s.spikes.factor = NAN, "spike_factor");
+    REFUSED(s.spikes.window = 1025, "spike_window");
+    REFUSED(s.spikes.limit = 0, "spike_limit");
     REFUSED(s.seed = UINT64_MAX, "seed");
     REFUSED((s.model.n_embd = 1 << 30, s.model.n_head = s.model.n_kv_head = 1, s.model.head_dim = 1 << 29, s.model.n_embd = 1 << 29, s.model.n_inner = 1 << 30), "beyond");
 }
@@ -252,6 +300,7 @@ int main(void)
     tcase_add_test(tc, every_preset_checks_and_survives_json);
     tcase_add_test(tc, the_hash_sees_what_reaches_the_weights_and_nothing_else);
     tcase_add_test(tc, the_optimizer_is_recorded);
+    tcase_add_test(tc, what_is_done_about_spikes_is_recorded);
     tcase_add_test(tc, what_is_wrong_is_named);
     tcase_add_test(tc, json_that_is_wrong_is_refused);
     suite_add_tcase(suite, tc);
