@@ -49,6 +49,7 @@ struct eval {
     size_t seq_len, window; /* asked for; that of the decoder */
     uint64_t max_tokens, predicted, windows, text_bytes;
     bool bytes_known, begun, of_shards;
+    bool next_begins; /* a document: the chunk before ended with it, without a token */
     double loss_sum;
     struct buffer pending;  /* int32_t: tokens that begin the next window */
     enum packing packing;
@@ -218,15 +219,21 @@ static enum status take_pending(struct eval *e, bool end, struct error *err)
 /* Notes which of a chunk's tokens begin documents. */
 static bool note_begins(struct eval *e, const struct token_chunk *chunk)
 {
-    if (e->packing == PACKING_NONE || chunk->n == 0)
+    if (e->packing == PACKING_NONE || chunk->n == 0) {
+        e->next_begins |= chunk->num_starts > 0;
         return true;
+    }
     if (!buffer_reserve(&e->begins, chunk->n * sizeof(bool)))
         return false;
     bool *to = flags(&e->begins) + e->begins.len / sizeof(bool);
     memset(to, 0, chunk->n * sizeof *to);
+    to[0] = e->next_begins;
+    e->next_begins = false;
     for (size_t i = 0; i < chunk->num_starts; i++)
         if (chunk->starts[i] < chunk->n)
             to[chunk->starts[i]] = true;
+        else
+            e->next_begins = true;
     e->begins.len += chunk->n * sizeof(bool);
     return true;
 }

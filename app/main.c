@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"export", cmd_export, "the metrics of a run as CSV or for TensorBoard"},
     {"plan", cmd_plan, "memory, disk and arithmetic of a run before it starts"},
     {"tokenizer", cmd_tokenizer, "make a tokenizer from text; text to token shards and back"},
+    {"data", cmd_data, "look at data before training on it: documents, windows, what counts"},
     {"topology", cmd_topology, "what machine this is, and how N spheres would sit on it"},
     {"bench", cmd_bench, "measure steps, barriers and products"},
 };

@@ -2,6 +2,7 @@
 #include "app/token_source.h"
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "formats/corpus.h"
 #include "runtime/parallel.h"
 #include "topology/topology.h"
@@ -23,7 +24,7 @@ struct segment {
 
 struct job {
     struct buffer text, segments, ids, starts;
-    uint64_t number;
+    uint64_t number, invalid_bytes;
     enum status status;
     struct error err;
 };
@@ -38,7 +39,7 @@ struct token_source {
     uint64_t next_number;
     struct buffer rest; /* text of the present document behind the last cut */
     bool within;        /* the present document was cut before */
-    bool any_document, ended;
+    bool any_document, ended, count_invalid;
     uint64_t from;
 };
 
@@ -162,12 +163,30 @@ static enum status read_batch(struct token_source *source, struct error *err)
     return STATUS_OK;
 }
 
+static uint64_t invalid_bytes(const char *text, size_t n)
+{
+    uint64_t count = 0;
+    for (size_t at = 0; at < n;) {
+        uint32_t code_point;
+        const int len = utf8_decode(text + at, n - at, &code_point);
+        count += len < 1;
+        at += len < 1 ? 1 : (size_t)len;
+    }
+    return count;
+}
+
+void token_source_count_invalid(struct token_source *source)
+{
+    source->count_invalid = true;
+}
+
 static enum status encode_job(const struct token_source *source, struct job *job)
 {
     const struct segment *segments = (const struct segment *)(const void *)job->segments.data;
     const int32_t end_of_text = tokenizer_end_of_text(source->tokenizer);
     buffer_clear(&job->ids);
     buffer_clear(&job->starts);
+    job->invalid_bytes = source->count_invalid ? invalid_bytes(job->text.data, job->text.len) : 0;
     for (size_t i = 0; i < job->segments.len / sizeof *segments && job->number >= source->from; i++) {
         const struct segment *s = &segments[i];
         if (source->cancel && cancel_error(source->cancel, &job->err) != STATUS_OK)
@@ -220,7 +239,8 @@ enum status token_source_next(struct token_source *source, uint64_t from, struct
                                 .text_bytes = job->text.len,
                                 .starts = (const size_t *)(const void *)job->starts.data,
                                 .num_starts = job->starts.len / sizeof(size_t),
-                                .number = job->number};
+                                .number = job->number,
+                                .invalid_bytes = job->invalid_bytes};
     *more = true;
     return STATUS_OK;
 }

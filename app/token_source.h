@@ -36,12 +36,16 @@ struct token_chunk {
     const size_t *starts; /* [num_starts]: where in ids documents begin (behind the token that parts them) */
     size_t num_starts;
     uint64_t number; /* of the job */
+    uint64_t invalid_bytes; /* of its text that are not UTF-8, after token_source_count_invalid */
 };
 
 /* The next chunk, which may be empty; *more is false at the end.  Jobs before `from` are read but not encoded: their
  * chunks have n = 0 and no starts (resuming).  Errors name the file. */
 enum status token_source_next(struct token_source *source, uint64_t from, struct token_chunk *out, bool *more,
                               struct error *err);
+
+/* From now on bytes that are not UTF-8 are counted. */
+void token_source_count_invalid(struct token_source *source);
 
 /* For progress: bytes of input read and in all. */
 uint64_t token_source_bytes_read(const struct token_source *source);

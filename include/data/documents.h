@@ -33,6 +33,10 @@ bool documents_indexed(const struct documents *documents);
 /* out [n]: whether token `begin`+i of the stream begins a document; ids [n] are these tokens. */
 void documents_begins(const struct documents *documents, uint64_t begin, size_t n, const int32_t *ids, bool *out);
 
+/* How many documents begin at a place where one does: several where all but the last are empty, which an index knows;
+ * at tokens_count, those that are empty at the very end. */
+uint64_t documents_at(const struct documents *documents, uint64_t place);
+
 /* Of the index, or of the marks. */
 uint32_t documents_crc32(const struct documents *documents);
 

@@ -165,6 +165,30 @@ static uint64_t lower_bound(const struct index *index, uint64_t place)
     return low;
 }
 
+/* The last shard that begins before `place`, or the first: its index may name its end. */
+static size_t shard_before(const struct documents *d, uint64_t place)
+{
+    size_t low = 0, high = d->num_shards;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (d->indices[middle].begin < place)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint64_t documents_at(const struct documents *d, uint64_t place)
+{
+    const uint64_t least = place < tokens_count(d->tokens);
+    uint64_t n = 0;
+    for (size_t i = d->indices ? shard_before(d, place) : d->num_shards;
+         i < d->num_shards && d->indices[i].begin <= place; i++)
+        n += lower_bound(&d->indices[i], place + 1) - lower_bound(&d->indices[i], place);
+    return n > least ? n : least;
+}
+
 void documents_begins(const struct documents *d, uint64_t begin, size_t n, const int32_t *ids, bool *out)
 {
     if (n == 0)
@@ -175,15 +199,7 @@ void documents_begins(const struct documents *d, uint64_t begin, size_t n, const
     }
     memset(out, 0, n * sizeof *out);
     out[0] = begin == 0;
-    size_t shard = 0, high = d->num_shards; /* the last that begins before `begin`: its index may name its end */
-    while (high - shard > 1) {
-        const size_t middle = shard + (high - shard) / 2;
-        if (d->indices[middle].begin < begin)
-            shard = middle;
-        else
-            high = middle;
-    }
-    for (; shard < d->num_shards && d->indices[shard].begin < begin + n; shard++) {
+    for (size_t shard = shard_before(d, begin); shard < d->num_shards && d->indices[shard].begin < begin + n; shard++) {
         const struct index *index = &d->indices[shard];
         for (uint64_t i = lower_bound(index, begin); i < index->count && index->at[i] < begin + n; i++)
             out[index->at[i] - begin] = true;

@@ -77,6 +77,9 @@ START_TEST(index_and_marks_agree)
                     documents_begins(indexed, begin, len, ids + begin, b);
                     ck_assert(memcmp(a, begins + begin, len) == 0 && memcmp(b, begins + begin, len) == 0);
                 }
+            for (size_t i = 0; i <= N; i++)
+                ck_assert(documents_at(indexed, i) == begins[i] || i == 0 || (!begins[i] && i < N));
+            ck_assert_uint_eq(documents_at(marked, 0), 1);
             documents_close(marked);
             documents_close(indexed);
             tokens_close(plain);
@@ -221,6 +224,32 @@ START_TEST(damaged)
 }
 END_TEST
 
+/* Where several begin at one place, all but the last are empty. */
+START_TEST(empty_documents)
+{
+    static const size_t two[] = {100, 400};
+    static const uint64_t first[] = {0, 0, 40, 100, 100}, second[] = {100, 300, 500, 500};
+    make_ids(1);
+    struct tokens *tokens = shards(two, 2, true);
+    scratch_file("i0.idx", first, sizeof first);
+    scratch_file("i1.idx", second, sizeof second);
+    struct documents *d = open_documents(tokens, -1, -1);
+    ck_assert_uint_eq(documents_at(d, 0), 2);
+    ck_assert_uint_eq(documents_at(d, 40), 1);
+    ck_assert_uint_eq(documents_at(d, 100), 3);
+    ck_assert_uint_eq(documents_at(d, 300), 1);
+    ck_assert_uint_eq(documents_at(d, 500), 2);
+    bool got[N];
+    documents_begins(d, 0, N, ids, got);
+    for (size_t i = 0; i < N; i++)
+        ck_assert(got[i] == (i == 0 || i == 40 || i == 100 || i == 300));
+    documents_begins(d, 100, 5, ids + 100, got);
+    ck_assert(got[0] && !got[1]);
+    documents_close(d);
+    tokens_close(tokens);
+}
+END_TEST
+
 START_TEST(out_of_memory)
 {
     make_ids(1);
@@ -264,6 +293,7 @@ int main(void)
     tcase_add_test(cases, marks_that_begin);
     tcase_add_loop_test(cases, windows_know_their_documents, 0, 2);
     tcase_add_test(cases, damaged);
+    tcase_add_test(cases, empty_documents);
     tcase_add_test(cases, out_of_memory);
     tcase_add_test(cases, names);
     return run_suite("data/documents", cases);
