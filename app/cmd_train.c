@@ -239,7 +239,7 @@ static int run(struct train_run *r, const sigset_t *watched)
     struct error err = {0};
     struct training_job job = {
         .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
-        .tokenizer = r->tokenizer, .settings_hash = r->settings_hash, .saver = r->saver,
+        .tokenizer = r->tokenizer, .settings_hash = r->settings_hash, .saver = r->saver, .measured = r->measured,
         .crew = &r->crew, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
     };

@@ -14,6 +14,7 @@
 #include "data/batch_iterator.h"
 #include "train/checkpoint.h"
 #include "train/run_directory.h"
+#include "train/time_plan.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,6 +49,7 @@ struct train_run {
     struct checkpoint_extra extras[2];
     size_t num_extras;
     uint32_t settings_hash;
+    struct time_measured measured; /* before the first step: an evaluation's leaf, a checkpoint; 0 on resuming */
     struct status_line line;
     uint64_t tick_ns;
     int signal; /* that stopped us, or 0 */

@@ -301,6 +301,39 @@ static enum status note_threads(struct train_run *r, struct error *err)
     return set_text(r->info.backend, sizeof r->info.backend, r->flags->backend, "back end", err);
 }
 
+/* One micro-batch of the evaluation to come, so that what is wrong with model or memory is found now and not at its first
+ * turn.  A resumed run has had it. */
+static enum status dry_evaluation(struct train_run *r, struct error *err)
+{
+    const uint64_t windows = batch_iterator_val_windows(r->iterator), start = clock_now_ns();
+    const struct train_settings *s = &r->info.settings;
+    double loss;
+    if (windows == 0)
+        return STATUS_OK;
+    status_line_draw(&r->line, "before the first step: an evaluation and a checkpoint");
+    const enum status status = threaded_training_evaluate(r->system, 1, &loss);
+    if (status != STATUS_OK)
+        return error_set(err, status, "%s", threaded_training_error(r->system));
+    /* windows of nothing but documents too short to predict anything have no loss */
+    if (!isfinite(loss) && !(isnan(loss) && s->packing == PACKING_DOCUMENTS))
+        return error_set(err, STATUS_NONFINITE,
+                         "before the first step the loss of a micro-batch of the validation part is %g: the weights of %s are of no use",
+                         loss, *r->info.init_directory ? r->info.init_directory : "this model");
+    r->measured.eval_leaf = 1e-9 * (double)(clock_now_ns() - start) / (windows < s->micro_batch ? 2 : 1);
+    return STATUS_OK;
+}
+
+/* The first checkpoint is that of step 0: saving is seen to work before any work is done, and a run can be resumed from its
+ * first moment. */
+static enum status first_checkpoint(struct train_run *r, struct error *err)
+{
+    const uint64_t start = clock_now_ns();
+    const enum status status = checkpoint_save(r->training, run_directory_path(r->run), r->settings_hash, r->extras,
+                                               r->num_extras, NULL, err);
+    r->measured.save = 1e-9 * (double)(clock_now_ns() - start);
+    return status;
+}
+
 enum status train_setup_fresh(struct train_run *r, struct error *err)
 {
     const struct train_flags *f = r->flags;
@@ -333,8 +366,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
         return err->status;
     status = make_system(r, err);
     if (status == STATUS_OK)
-        status = run_directory_check_space(r->run, training_planned(r->training)->checkpoint_bytes,
-                                           r->info.settings.steps, err);
+        status = run_directory_check_space(r->run, &r->info.settings, 0,
+                                           training_planned(r->training)->checkpoint_bytes, err);
     if (status == STATUS_OK && f->init)
         status = set_text(r->info.init_directory, sizeof r->info.init_directory, f->init, "path of the model", err);
     if (status == STATUS_OK)
@@ -347,10 +380,10 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
         status = open_metrics(r, err);
     if (status == STATUS_OK)
         status = make_saver(r, err);
-    /* The first checkpoint is that of step 0: saving is seen to work before any work is done, and a run can be resumed
-     * from its first moment. */
     if (status == STATUS_OK)
-        status = checkpoint_save(r->training, f->out, r->settings_hash, r->extras, r->num_extras, NULL, err);
+        status = dry_evaluation(r, err);
+    if (status == STATUS_OK)
+        status = first_checkpoint(r, err);
     return status;
 }
 
@@ -462,8 +495,8 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
     if (status == STATUS_OK)
         status = make_system(r, err);
     if (status == STATUS_OK)
-        status = run_directory_check_space(r->run, training_planned(r->training)->checkpoint_bytes,
-                                           r->info.settings.steps - training_step(r->training), err);
+        status = run_directory_check_space(r->run, &r->info.settings, training_step(r->training),
+                                           training_planned(r->training)->checkpoint_bytes, err);
     if (status == STATUS_OK)
         status = note_threads(r, err);
     if (status == STATUS_OK)

@@ -32,6 +32,8 @@ struct training_thread {
     bool stats_failed;            /* told already */
     uint64_t compute_ns, wait_ns; /* sums over spheres at the last step */
     double seconds_per_step;      /* smoothed, for the ETA */
+    double first_steps[3];        /* seconds */
+    int measured;                 /* of them */
 };
 
 static double seconds_since(uint64_t ns)
@@ -100,6 +102,8 @@ static void record_step(struct training_thread *t, struct metrics_step *line)
     t->result.tokens += s->batch_size * s->seq_len;
     t->seconds_per_step =
         t->seconds_per_step > 0 ? t->seconds_per_step + 0.05 * (seconds - t->seconds_per_step) : seconds;
+    if (t->measured < 3)
+        t->first_steps[t->measured++] = seconds;
 
     *line = (struct metrics_step){
         .step = training_step(job->training),
@@ -258,6 +262,23 @@ bool training_thread_owes_evaluation(const struct training_job *job)
     return step > 0 && evaluation_is_due(job, step) && !metrics_has_val(job->metrics);
 }
 
+/* Behind the third step: how long the rest will take. */
+static void say_time(struct training_thread *t)
+{
+    const struct training_job *job = t->job;
+    const struct train_settings *s = training_settings(job->training);
+    struct time_measured measured = job->measured;
+    struct time_plan plan;
+    struct buffer text = {0};
+    measured.step = time_plan_median(t->first_steps);
+    time_plan_make(&plan, s, training_step(job->training), batch_iterator_val_windows(job->iterator), &measured);
+    buffer_append_text(&text, "to go    ");
+    time_plan_text(&plan, &measured, &text);
+    if (text.data)
+        say(t, text.data);
+    buffer_release(&text);
+}
+
 static enum status after_step(void *ctx, struct threaded_training *system, bool save_asked, struct error *err)
 {
     struct training_thread *t = ctx;
@@ -265,7 +286,10 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
     const struct train_settings *s = training_settings(job->training);
     struct metrics_step line;
     (void)system;
+    const int measured = t->measured;
     record_step(t, &line);
+    if (measured == 2 && t->measured == 3 && line.step < s->steps)
+        say_time(t);
     bool last = line.step == s->steps;
     enum status status = write_lines(t, &line, err);
     if (status == STATUS_OK && training_wants_rollback(job->training)) {

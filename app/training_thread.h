@@ -17,6 +17,7 @@
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/threaded_training.h"
+#include "train/time_plan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,7 @@ struct training_job {
     const struct crew *crew;           /* for samples, which its token gives up */
     const char *sample_prompt; /* NULL: the usual one */
     size_t sample_tokens;
+    struct time_measured measured; /* but for the step, which the thread measures */
     uint64_t log_every;        /* steps between lines; 0: the main thread prints what it likes from snapshots */
     void (*done)(void);        /* called last in the thread */
 };

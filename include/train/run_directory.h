@@ -42,9 +42,10 @@ void run_directory_discard(struct run_directory *run); /* one just created: remo
 
 const char *run_directory_path(const struct run_directory *run);
 
-/* STATUS_IO with the figures when the disk has no room for two checkpoints of that size and the metrics of `steps`. */
-enum status run_directory_check_space(const struct run_directory *run, uint64_t checkpoint_bytes, uint64_t steps,
-                                      struct error *err);
+/* STATUS_IO with the figures when the disk has no room for what a run that is at `step` will still put there: as many
+ * checkpoints of that size as there will be at a time (time_plan_checkpoints), less those there are, and metrics. */
+enum status run_directory_check_space(const struct run_directory *run, const struct train_settings *settings, uint64_t step,
+                                      uint64_t checkpoint_bytes, struct error *err);
 
 /* Fills version, isa and dtype of *info and writes run.json. */
 enum status run_directory_write_info(struct run_directory *run, struct run_info *info, struct error *err);

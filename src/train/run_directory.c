@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "formats/json.h"
 #include "topology/isa.h"
+#include "train/checkpoint_internal.h"
+#include "train/time_plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,20 +149,40 @@ const char *run_directory_path(const struct run_directory *run)
     return run->path;
 }
 
-enum status run_directory_check_space(const struct run_directory *run, uint64_t checkpoint_bytes, uint64_t steps,
-                                      struct error *err)
+/* Checkpoints there are already. */
+static enum status count_checkpoints(const struct run_directory *run, uint64_t *n, struct error *err)
 {
-    uint64_t have, need, metrics;
-    if (__builtin_mul_overflow(steps, (uint64_t)METRICS_BYTES_PER_STEP, &metrics) ||
-        __builtin_mul_overflow(checkpoint_bytes, (uint64_t)2, &need) || __builtin_add_overflow(need, metrics, &need))
+    struct buffer path = {0};
+    uint64_t *steps = NULL;
+    size_t found = 0;
+    enum status st = STATUS_OK;
+    if (file_is_directory(path_join(&path, run->path, "checkpoints")))
+        st = checkpoint__list(text_of(&path), &steps, &found, err);
+    mem_free(steps);
+    buffer_release(&path);
+    *n = found;
+    return st;
+}
+
+enum status run_directory_check_space(const struct run_directory *run, const struct train_settings *settings, uint64_t step,
+                                      uint64_t checkpoint_bytes, struct error *err)
+{
+    uint64_t have = 0, need, metrics, there = 0;
+    const uint64_t most = time_plan_checkpoints(settings);
+    enum status st = count_checkpoints(run, &there, err);
+    if (st == STATUS_OK)
+        st = file_free_space(run->path, &have, err);
+    const uint64_t more = most > there + 1 ? most - there : 1; /* one in the making, always */
+    if (__builtin_mul_overflow(settings->steps - step, (uint64_t)METRICS_BYTES_PER_STEP, &metrics) ||
+        __builtin_mul_overflow(checkpoint_bytes, more, &need) || __builtin_add_overflow(need, metrics, &need))
         need = UINT64_MAX;
-    enum status st = file_free_space(run->path, &have, err);
     if (st == STATUS_OK && have < need) {
         struct human a, b, c;
-        st = error_set(
-            err, STATUS_IO,
-            "the disk of %s is too full: the run needs %s (two checkpoints of %s, and metrics) and %s are free",
-            run->path, human_bytes(&a, need), human_bytes(&b, checkpoint_bytes), human_bytes(&c, have));
+        st = error_set(err, STATUS_IO,
+                       "the disk of %s is too full: the run needs %s (%" PRIu64 " checkpoint%s of %s, and metrics) and %s are free; "
+                       "--keep and --keep-every say how many checkpoints stay",
+                       run->path, human_bytes(&a, need), more, more == 1 ? "" : "s", human_bytes(&b, checkpoint_bytes),
+                       human_bytes(&c, have));
     }
     return st;
 }

@@ -1,12 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/time_plan.h"
 
-/* Steps in (from, to] that are a multiple of `every`, and the last one. */
-static uint64_t times_due(uint64_t every, uint64_t from, uint64_t to)
+#include "base/human.h"
+
+#include <inttypes.h>
+
+/* Multiples of `every` in (from, to]; every 0: none. */
+static uint64_t multiples(uint64_t every, uint64_t from, uint64_t to)
 {
-    if (from >= to)
-        return 0;
-    return every == 0 ? 1 : to / every - from / every + (to % every != 0);
+    return every > 0 && from < to ? to / every - from / every : 0;
+}
+
+/* Multiples of a or b in (from, to]. */
+static uint64_t multiples_of_either(uint64_t a, uint64_t b, uint64_t from, uint64_t to)
+{
+    uint64_t both = 0;
+    if (a > 0 && b > 0) {
+        uint64_t x = a, y = b, least;
+        while (y) {
+            const uint64_t rest = x % y;
+            x = y;
+            y = rest;
+        }
+        if (!__builtin_mul_overflow(a / x, b, &least))
+            both = multiples(least, from, to);
+    }
+    return multiples(a, from, to) + multiples(b, from, to) - both;
 }
 
 /* As threaded_training_evaluate cuts it: a rest costs two leaves. */
@@ -23,19 +42,47 @@ void time_plan_make(struct time_plan *out, const struct train_settings *s, uint6
 {
     const double leaves = (double)(s->batch_size / s->micro_batch);
     const double eval_leaf = measured->eval_leaf > 0 ? measured->eval_leaf : measured->step / leaves / 3;
-    *out = (struct time_plan){.steps = step < s->steps ? s->steps - step : 0,
-                              .eval_leaves = leaves_of(s, val_windows),
-                              .saves = times_due(s->save_every, step, s->steps)};
-    if (out->eval_leaves > 0)
-        out->evaluations = times_due(s->eval_every, step, s->steps);
+    *out = (struct time_plan){.eval_leaves = leaves_of(s, val_windows)};
+    if (step >= s->steps)
+        return;
+    const uint64_t before_last = s->steps - 1;
+    out->steps = s->steps - step;
     out->step_s = (double)out->steps * measured->step;
+    if (out->eval_leaves > 0)
+        out->evaluations = multiples(s->eval_every, step, before_last) + 1;
     out->eval_s = (double)out->evaluations * (double)out->eval_leaves * eval_leaf;
-    out->save_s = (double)out->saves * measured->save;
+    uint64_t on_the_way = multiples_of_either(s->save_every, s->keep_every, step, before_last);
+    if (s->save_seconds > 0)
+        on_the_way += (uint64_t)((out->step_s + out->eval_s) / (double)s->save_seconds);
+    out->saves = on_the_way + 1;
+    out->save_s = (double)(s->save_mode == SAVE_OVERLAPPED ? 1 : out->saves) * measured->save;
     out->total_s = out->step_s + out->eval_s + out->save_s;
+}
+
+void time_plan_text(const struct time_plan *p, const struct time_measured *measured, struct buffer *out)
+{
+    struct human a, b, c;
+    buffer_printf(out, "a step takes %s: %s for %s steps", human_seconds(&a, measured->step),
+                  human_duration(&b, p->step_s), human_whole(&c, p->steps));
+    if (p->evaluations)
+        buffer_printf(out, ", %s for %" PRIu64 " evaluation%s", human_duration(&a, p->eval_s), p->evaluations,
+                      p->evaluations == 1 ? "" : "s");
+    if (p->saves && measured->save > 0)
+        buffer_printf(out, ", %s for %" PRIu64 " checkpoint%s", human_duration(&a, p->save_s), p->saves,
+                      p->saves == 1 ? "" : "s");
+    buffer_printf(out, "; %s in all", human_duration(&a, p->total_s));
 }
 
 double time_plan_median(const double s[3])
 {
     const double low = s[0] < s[1] ? s[0] : s[1], high = s[0] < s[1] ? s[1] : s[0];
     return s[2] < low ? low : s[2] > high ? high : s[2];
+}
+
+uint64_t time_plan_checkpoints(const struct train_settings *s)
+{
+    const uint64_t on_the_way = multiples_of_either(s->save_every, s->keep_every, 0, s->steps - 1);
+    const uint64_t made = s->save_seconds ? UINT64_MAX : on_the_way + 2; /* and those of step 0 and of the end */
+    const uint64_t kept = s->keep + 1 + multiples(s->keep_every, 0, s->steps);
+    return kept < made ? kept : made;
 }

@@ -118,10 +118,26 @@ START_TEST(a_full_disk_is_told_with_figures)
     struct error err = {0};
     struct run_directory *run = run_directory_create(path, &err);
     MADE_OR_SAY(run, err);
-    OK_OR_SAY(run_directory_check_space(run, 1000, 1000, &err), err);
-    ck_assert_int_eq(run_directory_check_space(run, (uint64_t)1 << 60, 1000, &err), STATUS_IO);
+    struct train_settings s;
+    OK_OR_SAY(train_settings_preset(&s, "demo", &err), err);
+    s.steps = 1000;
+    s.keep = 3;
+    s.save_every = 100;
+    OK_OR_SAY(run_directory_check_space(run, &s, 0, 1000, &err), err);
+    ck_assert_int_eq(run_directory_check_space(run, &s, 0, (uint64_t)1 << 58, &err), STATUS_IO);
+    ck_assert_msg(strstr(err.text, "4 checkpoints of 256 PiB"), "%s", err.text);
+    char there[300];
+    for (int i = 0; i < 3; i++) { /* what is there already needs no room again */
+        snprintf(there, sizeof there, i ? "%s/checkpoints/step-0000010%d" : "%s/checkpoints", path, i);
+        OK_OR_SAY(file_make_directory(there, &err), err);
+    }
+    ck_assert_int_eq(run_directory_check_space(run, &s, 100, (uint64_t)1 << 58, &err), STATUS_IO);
+    ck_assert_msg(strstr(err.text, "2 checkpoints of 256 PiB"), "%s", err.text);
+    s.save_every = 0; /* those of step 0 and of the end */
+    ck_assert_int_eq(run_directory_check_space(run, &s, 0, (uint64_t)1 << 60, &err), STATUS_IO);
     ck_assert_msg(strstr(err.text, "1024 PiB") && strstr(err.text, "free"), "%s", err.text);
-    ck_assert_int_eq(run_directory_check_space(run, UINT64_MAX, UINT64_MAX, &err), STATUS_IO);
+    s.steps = INT64_MAX;
+    ck_assert_int_eq(run_directory_check_space(run, &s, 0, UINT64_MAX, &err), STATUS_IO);
     run_directory_discard(run);
     ck_assert(!file_exists(path));
 }

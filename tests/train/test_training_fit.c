@@ -32,7 +32,8 @@ static size_t total_of(const struct train_settings *s, int spheres)
     return m.total_bytes - m.program_bytes + TRAINING_FIT_PROGRAM_BYTES;
 }
 
-static const struct training_fit all = {true, true, true}, layers_only = {true, false, false}, micro_only = {false, true, false};
+static const struct training_fit all = {true, true, true}, layers_only = {true, false, false},
+                                 micro_only = {false, true, false};
 
 /* Every bound between the least and the most: what is chosen fits, and one layer less would not. */
 START_TEST(as_few_layers_as_will_do)
@@ -190,9 +191,53 @@ START_TEST(time_is_counted)
     ck_assert(p.steps == 0 && p.evaluations == 0 && p.saves == 0 && p.total_s == 0);
     time_plan_make(&p, &s, 0, 40, &(struct time_measured){.step = 6}); /* two leaves of 3 s */
     ck_assert(p.eval_s == 10);
+    s.steps = 1000;
+    s.save_every = 100;
+    s.keep_every = 250; /* 250 and 750 are no hundreds */
+    time_plan_make(&p, &s, 0, 40, &measured);
+    ck_assert(p.saves == 12 && p.save_s == 36);
+    s.save_mode = SAVE_OVERLAPPED; /* training waits at the last alone */
+    time_plan_make(&p, &s, 0, 40, &measured);
+    ck_assert(p.saves == 12 && p.save_s == 3);
+    s.save_every = s.keep_every = s.eval_every = 0;
+    s.save_seconds = 600;
+    s.eval_batches = 1;
+    time_plan_make(&p, &s, 0, 40, &measured); /* 2000.5 s */
+    ck_assert(p.saves == 4);
+    struct buffer text = {0};
+    s.save_seconds = 0;
+    time_plan_make(&p, &s, 0, 40, &measured);
+    time_plan_text(&p, &measured, &text);
+    ck_assert_str_eq(
+        text.data,
+        "a step takes 2.0 s: 33:20 for 1,000 steps, 0:01 for 1 evaluation, 0:03 for 1 checkpoint; 33:24 in all");
+    buffer_release(&text);
     static const double orders[][3] = {{1, 2, 3}, {1, 3, 2}, {2, 1, 3}, {2, 3, 1}, {3, 1, 2}, {3, 2, 1}, {2, 2, 9}};
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
         ck_assert(time_plan_median(orders[i]) == 2);
+}
+END_TEST
+
+START_TEST(checkpoints_at_a_time)
+{
+    struct train_settings s = gpt2(8, 4);
+    s.steps = 1000;
+    s.keep = 2;
+    s.keep_every = 0;
+    s.save_every = 0;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 2); /* of step 0 and of the end */
+    s.save_every = 500;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 3);
+    s.save_every = 10;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 3);
+    s.keep = 20;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 21);
+    s.keep_every = 200; /* 200 … 1000 */
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 26);
+    s.keep = 1000;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 101);
+    s.save_seconds = 60;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 1006);
 }
 END_TEST
 
@@ -206,6 +251,7 @@ int main(void)
     tcase_add_test(tc, the_copy_for_checkpoints_goes_first);
     tcase_add_test(tc, a_model_of_one_layer);
     tcase_add_test(tc, time_is_counted);
+    tcase_add_test(tc, checkpoints_at_a_time);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

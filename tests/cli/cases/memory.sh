@@ -70,3 +70,19 @@ micro=$(field micro_batch small/run.json)
 check "a smaller micro-batch is recorded" test "$micro" -lt 12
 "$CLLM" "$@" --micro-batch "$micro" --out given
 check "and is one like any other" same_weights small given
+
+# Before the first step: an evaluation and a checkpoint, so that what is wrong shows then.
+# shellcheck disable=SC2086
+"$CLLM" train $TINY --dtype f32 --data text.txt --tokenizer char --optimizer lion --lr 1000 --min-lr 1000 --schedule constant \
+    --warmup-steps 0 --weight-decay 0.1 --grad-clip 0 --steps 7 --seed 1337 --sample-tokens 0 --out wild --quiet
+check "weights that are finite and of no use" test -s wild/checkpoints/step-00000007/model.safetensors
+refuses "are found before the first step" 1 "before the first step the loss .* is .*nan: the weights of wild" \
+    train --init wild/checkpoints/latest --data text.txt --tokenizer wild/tokenizer.json --seq-len 32 --batch-size 4 --steps 9 --out RUN
+# shellcheck disable=SC2086
+set -- train $TINY --data text.txt --tokenizer char --steps 9 --sample-tokens 0
+"$CLLM" "$@" --out dry >stdout
+check "time is told after three steps" grep -q '^to go  *a step takes .* for 6 steps, .* for 1 evaluation, .* for 1 checkpoint; .* in all' stdout
+check "the evaluation before leaves no line" test "$(grep -c val_loss dry/metrics.jsonl)" = 1
+check "the first checkpoint is there" sh -c '"$CLLM" '"$*"' --quiet --keep 9 --out kept && test -d kept/checkpoints/step-00000000'
+"$CLLM" "$@" --steps 3 --out three >stdout
+check "three steps have nothing to go" sh -c '! grep -q "^to go" stdout'
