@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Make tests/fixtures/*-tiny: small models of every family and what PyTorch says about them.
 
-usage: make_fixtures.py [--out DIR] [NAME ...]          (default: tests/fixtures, all but gpt2-tiny)
+usage: make_fixtures.py [--out DIR] [--packed] [NAME ...]          (default: tests/fixtures, all but gpt2-tiny)
 
 The models are transformers' own classes without dropout, with sizes that go into nothing evenly and weights drawn wide
 enough that attention is not uniform and no bias is 0, no norm 1.  Their f32 weights are the starting point; everything
@@ -19,6 +19,13 @@ rounded to f32 once, so the reference's own error is far below any tolerance a t
         final.NAME                    parameters after these ten steps
         step_losses_clipped [10]      the same with gradients clipped to norm 1
 
+With --packed only packed.safetensors is made, of the models that lie there: several documents in a sequence, each of which
+the model sees alone; the same with all of them under one mask and positions that begin anew is held to be the same.
+
+        first [B,T] I32, supervised [B,T] I32    where a token's document begins, whether its target counts
+        loss [1]                                 mean over the targets that count; inputs and targets as above
+        grad.NAME                                of that loss, for some of the parameters
+
 No model has a padding token: torch gives its embedding no gradient as an input, and we do not know padding in training.
 
 gpt2-tiny was made with torch 1.13 and transformers 4.44, the others with torch 2.6, transformers 5.23; safetensors 0.8.
@@ -28,7 +35,7 @@ import argparse, json, os
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 B, T, STEPS, CLIP = 2, 13, 10, 1.0
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -108,6 +115,58 @@ def exact_frequencies(config):
     return f
 
 
+def load(model_class, out):
+    m = model_class.from_pretrained(out, attn_implementation="eager").double()
+    m.eval()
+    for part in m.modules():
+        if type(part).__name__.endswith("RotaryEmbedding"):
+            part.exact = exact_frequencies(m.config)
+            assert torch.allclose(part.exact.float(), part.inv_freq.float(), rtol=1e-6)
+    return m, {n.removeprefix("transformer."): p for n, p in m.named_parameters()}
+
+
+def make_packed(name, out):
+    family = FIXTURES[name][0]
+    model_class = getattr(transformers, {"GPT2": "GPT2LMHeadModel"}.get(family, family + "ForCausalLM"))
+    given = load_file(os.path.join(out, "expected.safetensors"))
+    inputs, targets = given["inputs"].long(), given["targets"].long()
+    first = torch.tensor([[0] * 4 + [4] * 7 + [11] * 2, [0] + [1] * 9 + [10] * 3])
+    last = torch.zeros(B, T, dtype=torch.bool)
+    last[:, :-1] = first[:, 1:] != first[:, :-1]
+    supervised = ~last
+    supervised[0, 6] = supervised[1, 12] = False  # and some for another reason
+    count = supervised.sum()
+
+    def loss_of(logits, at):
+        each = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets[at].flatten(), reduction="none")
+        return (each * supervised[at].flatten()).sum() / count
+
+    m, params = load(model_class, out)
+    loss = 0
+    for b in range(B):
+        for begin in first[b].unique().tolist():
+            at = (slice(b, b + 1), slice(begin, begin + int((first[b] == begin).sum())))
+            loss = loss + loss_of(m(inputs[at]).logits, at)
+    loss.backward()
+
+    place = torch.arange(T)
+    seen = (place[None, None, :] <= place[None, :, None]) & (place[None, None, :] >= first[:, :, None])
+    window = getattr(m.config, "sliding_window", None)
+    if window:
+        seen &= place[None, None, :] > place[None, :, None] - window
+    mask = torch.zeros(B, 1, T, T, dtype=torch.float64).masked_fill(~seen[:, None], torch.finfo(torch.float64).min)
+    masked = load(model_class, out)[0](inputs, attention_mask=mask, position_ids=place[None] - first).logits
+    assert torch.allclose(loss_of(masked, (slice(None), slice(None))), loss, rtol=1e-12), name
+
+    some = [n for n in params if any(part in n for part in ("wpe", "wte", "h.0.attn.c_attn", "h.1.mlp.c_fc.bias",
+                                                            "embed_tokens", "layers.0.self_attn", "lm_head"))]
+    expected = {"first": first.to(torch.int32), "supervised": supervised.to(torch.int32), "loss": loss.reshape(1)}
+    expected |= {"grad." + n: params[n].grad for n in some}
+    save_file({n: (t.detach() if t.dtype == torch.int32 else t.detach().to(torch.float32)).contiguous()
+               for n, t in expected.items()}, os.path.join(out, "packed.safetensors"), metadata={"format": "pt"})
+    print(json.dumps({"fixture": name, "packed": loss.item(), "supervised": int(count), "gradients": len(some)}))
+
+
 def make(name, out):
     family, settings = FIXTURES[name]
     classes = {"GPT2": ("GPT2Config", "GPT2LMHeadModel")}.get(family, (family + "Config", family + "ForCausalLM"))
@@ -133,15 +192,6 @@ def make(name, out):
     tokens = torch.randint(0, settings["vocab_size"], (B, T + 1), generator=random)
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
 
-    def fresh():
-        m = model_class.from_pretrained(out, attn_implementation="eager").double()
-        m.eval()
-        for part in m.modules():
-            if type(part).__name__.endswith("RotaryEmbedding"):
-                part.exact = exact_frequencies(m.config)
-                assert torch.allclose(part.exact.float(), part.inv_freq.float(), rtol=1e-6)
-        return m, {n.removeprefix("transformer."): p for n, p in m.named_parameters()}
-
     def forward(m):
         logits = m(inputs).logits
         return logits, torch.nn.functional.cross_entropy(logits.view(B * T, -1), targets.view(-1))
@@ -150,7 +200,7 @@ def make(name, out):
         return torch.sqrt(sum((p.grad ** 2).sum() for p in params.values()))
 
     def train(clip):
-        m, params = fresh()
+        m, params = load(model_class, out)
         groups = [{"params": [p for p in params.values() if p.dim() >= 2], "weight_decay": 0.1},
                   {"params": [p for p in params.values() if p.dim() < 2], "weight_decay": 0.0}]
         adamw, losses, clipped = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8), [], 0
@@ -166,7 +216,7 @@ def make(name, out):
         assert not clip or clipped == STEPS, "clipping should act in every step"
         return torch.tensor(losses, dtype=torch.float64), params
 
-    model, params = fresh()
+    model, params = load(model_class, out)
     logits, loss = forward(model)
     loss.backward()
     assert logits.dtype == torch.float64
@@ -187,9 +237,10 @@ def make(name, out):
 
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument("--out", default=os.path.join(HERE, "..", "tests", "fixtures"))
+args.add_argument("--packed", action="store_true")
 args.add_argument("names", nargs="*", metavar="NAME", default=[n for n in FIXTURES if n != "gpt2-tiny"])
 args = args.parse_args()
 torch.set_num_threads(1)
 hold_to_float64()
 for fixture in args.names:
-    make(fixture, os.path.join(args.out, fixture))
+    (make_packed if args.packed else make)(fixture, os.path.join(args.out, fixture))

@@ -4,11 +4,13 @@
  */
 #include "base/memory.h"
 #include "base/rng.h"
+#include "formats/safetensors.h"
 #include "model/decoder.h"
 #include "runtime/team.h"
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +246,67 @@ START_TEST(any_number_of_spheres)
 }
 END_TEST
 
+static const void *tensor(const struct safetensors *file, const char *prefix, const char *name)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    const struct tensor_view *view = safetensors_find(file, full);
+    return view ? view->data : NULL;
+}
+
+/* transformers' models, to which each document was shown alone (scripts/make_fixtures.py). */
+START_TEST(as_pytorch_has_it)
+{
+    static const char *const names[] = {"gpt2-tiny", "mistral-tiny", "qwen3-tiny"};
+    enum { MAX_ROWS = 64 };
+    struct error err = {0};
+    char path[96];
+    snprintf(path, sizeof path, "tests/fixtures/%s", names[_i]);
+    struct model *model = model_load(path, &err);
+    snprintf(path, sizeof path, "tests/fixtures/%s/expected.safetensors", names[_i]);
+    struct safetensors *given = safetensors_open_whole(path, &err);
+    snprintf(path, sizeof path, "tests/fixtures/%s/packed.safetensors", names[_i]);
+    struct safetensors *want = safetensors_open_whole(path, &err);
+    ck_assert_msg(model && given && want, "%s", err.text);
+    const struct tensor_view *inputs = safetensors_find(given, "inputs");
+    const size_t batch = inputs->shape[0], seq_len = inputs->shape[1], rows = batch * seq_len;
+    const int32_t *counts = tensor(want, "", "supervised");
+    bool supervised[MAX_ROWS];
+    size_t count = 0, compared = 0, n;
+    ck_assert_uint_le(rows, MAX_ROWS);
+    for (size_t i = 0; i < rows; i++)
+        count += supervised[i] = counts[i] != 0;
+    float *grads = mem_calloc(model_size(model), sizeof *grads);
+    const struct leaf leaf = {.inputs = inputs->data,
+                              .targets = tensor(given, "", "targets"),
+                              .first = tensor(want, "", "first"),
+                              .supervised = supervised,
+                              .loss_scale = 1.0f / (float)count,
+                              .grads = grads};
+    const double loss = run(model, DTYPE_F32, &leaf, 1, batch, seq_len, 3) / (double)count;
+    const double expected = (double)*(const float *)tensor(want, "", "loss");
+    ck_assert_msg(!!(fabs(loss - expected) <= 1e-6 * expected), "loss %.9g, PyTorch has %.9g", loss, expected);
+    const struct param *params = model_params(model, &n);
+    for (size_t i = 0; i < n; i++) {
+        const float *g = tensor(want, "grad.", params[i].name);
+        double largest = 0;
+        for (size_t j = 0; g && j < params[i].count; j++)
+            largest = fmax(largest, fabs((double)g[j]));
+        for (size_t j = 0; g && j < params[i].count; j++) {
+            const double got = (double)grads[params[i].offset + j];
+            ck_assert_msg(!!(fabs(got - (double)g[j]) <= 2e-5 * largest), "%s[%zu]: %.9g, PyTorch has %.9g",
+                          params[i].name, j, got, (double)g[j]);
+        }
+        compared += g != NULL;
+    }
+    ck_assert_uint_ge(compared, 5);
+    mem_free(grads);
+    safetensors_close(given);
+    safetensors_close(want);
+    model_free(model);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("packing");
@@ -251,6 +314,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, a_document_is_as_if_alone, 0, 4);
     tcase_add_loop_test(t, documents_do_not_see_each_other, 0, 8);
+    tcase_add_loop_test(t, as_pytorch_has_it, 0, 3);
     tcase_add_loop_test(t, any_number_of_spheres, 0, 8);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
