@@ -56,7 +56,8 @@ static long layer_of(const char *name, const char **rest)
     unsigned long layer;
     int end = 0;
     *rest = name;
-    if ((sscanf(name, "h.%lu.%n", &layer, &end) == 1 || sscanf(name, "model.layers.%lu.%n", &layer, &end) == 1) && end > 0) {
+    if ((sscanf(name, "h.%lu.%n", &layer, &end) == 1 || sscanf(name, "model.layers.%lu.%n", &layer, &end) == 1) &&
+        end > 0) {
         *rest = name + end;
         return (long)layer;
     }
@@ -121,15 +122,17 @@ struct export_rows {
     const struct model *model;
     struct foreign *list; /* [n] */
     size_t n;
-    float *rope_factors; /* tensor number n, when there is one */
+    const struct foreign *head; /* tensor number n, when there is one: the embedding once more */
+    float *rope_factors;        /* the last tensor, when there is one */
 };
 
 static enum status export_rows(void *ctx, size_t i, size_t first, size_t n, float *out, struct error *err)
 {
     (void)err;
     const struct export_rows *e = ctx;
-    if (i < e->n)
-        foreign_get(&e->list[i], e->model->data, first, n, out);
+    const struct foreign *t = i < e->n ? &e->list[i] : i == e->n ? e->head : NULL;
+    if (t)
+        foreign_get(t, e->model->data, first, n, out);
     else
         memcpy(out, e->rope_factors, e->model->config.head_dim / 2 * sizeof *out);
     return STATUS_OK;
@@ -166,6 +169,15 @@ static enum status prepare(const struct model *model, enum tensor_type type, con
         const struct foreign *t = &e->list[i];
         const uint64_t shape[2] = {t->cols, t->rows};
         st = gguf_add_tensor(w, t->name, t->rank, shape, t->type, err);
+    }
+    if (st == STATUS_OK && c->family == MODEL_GPT2 && c->tied) {
+        /* Older editions of llama.cpp want a head of a gpt2, and its converter writes one; the other architectures
+         * take the embedding where there is none. */
+        for (size_t i = 0; i < e->n && !e->head; i++)
+            if (strcmp(e->list[i].name, "token_embd.weight") == 0)
+                e->head = &e->list[i];
+        const uint64_t shape[2] = {e->head->cols, e->head->rows};
+        st = gguf_add_tensor(w, "output.weight", 2, shape, e->head->type, err);
     }
     if (st == STATUS_OK && c->rope == ROPE_LLAMA3) {
         const uint64_t shape[1] = {c->head_dim / 2};
@@ -211,16 +223,16 @@ static enum status check_tensor(const struct gguf *file, const struct gguf_tenso
     if (!found)
         return error_set(err, STATUS_FORMAT, "%s: tensor \"%s\" is missing", path, t->name);
     if (!found->readable)
-        return error_set(err, STATUS_CONFIG, "%s: tensor \"%s\" is %s; F32, F16, BF16 and Q8_0 can be read", path, t->name,
-                         found->type_name);
+        return error_set(err, STATUS_CONFIG, "%s: tensor \"%s\" is %s; F32, F16, BF16 and Q8_0 can be read", path,
+                         t->name, found->type_name);
     uint64_t rows = 1;
     for (size_t d = 1; d < found->rank; d++)
         rows *= found->shape[d]; /* their product with the first was checked when the file was opened */
     if (found->rank == 0 || found->shape[0] != t->cols || rows != t->rows)
         return error_set(err, STATUS_FORMAT,
-                         "%s: tensor \"%s\" has %llu rows of %llu; the keys of the file want %zu rows of %zu", path, t->name,
-                         (unsigned long long)rows, (unsigned long long)(found->rank ? found->shape[0] : 1), t->rows,
-                         t->cols);
+                         "%s: tensor \"%s\" has %llu rows of %llu; the keys of the file want %zu rows of %zu", path,
+                         t->name, (unsigned long long)rows, (unsigned long long)(found->rank ? found->shape[0] : 1),
+                         t->rows, t->cols);
     return STATUS_OK;
 }
 
@@ -262,7 +274,8 @@ static enum status check_nothing_else(const struct gguf *file, const struct fore
         for (size_t j = 0; j < n && !known; j++)
             known = strcmp(list[j].name, name) == 0;
         if (!known)
-            return error_set(err, STATUS_CONFIG, "%s: tensor \"%s\" is no part of such a model here", gguf_path(file), name);
+            return error_set(err, STATUS_CONFIG, "%s: tensor \"%s\" is no part of such a model here", gguf_path(file),
+                             name);
     }
     return STATUS_OK;
 }
@@ -279,7 +292,8 @@ static enum status read_weights(struct model *model, const struct gguf *file, en
         if (st == STATUS_OK)
             st = read_tensor(file, found, &list[i], model->data, err);
         if (st == STATUS_OK)
-            st = check_finite(model->data + list[i].param->offset, list[i].param->count, gguf_path(file), list[i].name, err);
+            st = check_finite(model->data + list[i].param->offset, list[i].param->count, gguf_path(file), list[i].name,
+                              err);
         if (st == STATUS_OK)
             elements[found->type] += list[i].param->count;
     }

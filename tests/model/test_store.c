@@ -153,6 +153,16 @@ START_TEST(orders_of_gpt2)
         for (size_t c = 0; c < C; c++)
             ck_assert(theirs[r * C + c] == ours[c * 3 * C + r]);
     free(theirs);
+
+    /* llama.cpp's older editions want the tied head spelled out. */
+    const struct gguf_tensor *const tied[2] = {gguf_find(file, "token_embd.weight"), gguf_find(file, "output.weight")};
+    ck_assert(tied[0] && tied[1] && tied[1]->shape[0] == C && tied[1]->shape[1] == V);
+    float *const twice[2] = {malloc(tied[0]->size_bytes), malloc(tied[1]->size_bytes)};
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(gguf_read(file, tied[i], 0, twice[i], tied[i]->size_bytes, &err), STATUS_OK);
+    ck_assert(tied[0]->size_bytes == V * C * 4 && memcmp(twice[0], twice[1], V * C * 4) == 0);
+    free(twice[0]);
+    free(twice[1]);
     gguf_close(file);
 
     struct buffer bytes = {0};
