@@ -72,7 +72,7 @@ RUN_TESTS = JOBS=$(JOBS) sh scripts/run_tests
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-all check-units model-check life-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean check-aarch64 fuzz help \
+.PHONY: all check check-all check-units model-check life-check crash-check hdr-check layer-check test demo bench asan ubsan asan-ubsan tsan valgrind install cllm-bench clean check-aarch64 fuzz help \
         have-check FORCE
 
 all: cllm ## Build the command ./cllm and build/release/libcllm.a
@@ -150,7 +150,7 @@ demo: ## Set up, build, train on real text for a minute and show what came of it
 
 # What `check` runs: unit tests, a binary each, the longest first; the command line, a case each; the program in docs/, the
 # generator, layers, headers.
-LONGEST := $(B)/tests/train/test_one_hash
+LONGEST := $(B)/tests/train/test_one_hash $(B)/tests/crash/test_crash
 UNITS := $(LONGEST) $(filter-out $(LONGEST),$(TEST_BIN))
 CASES := $(wildcard tests/cli/cases/*.sh)
 WHOLE := $(foreach c,$(CASES),"tests/cli/run.sh $(B)/cllm $(basename $(notdir $(c)))") "tests/docs/run.sh $(CONFIG)" "tests/corpus/run.sh $(CORPUS)" \
@@ -168,10 +168,15 @@ hdr-check: ## Each public header compiles alone, and twice
 	    then passed=$$((passed + 1)); else failed=$$((failed + 1)); echo "$$h does not compile alone"; fi; \
 	done; echo "$$passed passed, $$failed failed"; test $$failed = 0
 
-check-all: check model-check life-check ## All of check, the models of the thread runtime, and ten thousand pools
+check-all: check model-check life-check crash-check ## All of check, the models of the thread runtime, ten thousand pools, and every crash
 
 life-check: $(B)/tests/runtime/test_pool_life ## Ten thousand pools made, started and stopped
 	@CLLM_TEST_CYCLES=10000 CK_DEFAULT_TIMEOUT=300 $(RUN_TESTS) $<
+
+# It kills and misleads the command itself.
+$(B)/tests/crash/test_crash: | $(B)/cllm
+crash-check: $(B)/tests/crash/test_crash ## cllm train killed at every call that changes a file and at 200 random moments; each such call failing, each request for memory
+	@CLLM_TEST_CRASH=all CK_DEFAULT_TIMEOUT=7200 $(RUN_TESTS) $<
 
 model-check: ## Every interleaving of src/runtime/*.pml (needs Debian's spin)
 	@scripts/model_check

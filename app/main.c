@@ -3,8 +3,11 @@
  */
 #include "app/command.h"
 #include "app/options.h"
+#include "base/memory.h"
+#include "formats/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct command commands[] = {
@@ -61,6 +64,20 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/* All memory but hwloc's and the C library's comes through base/memory.h.  CLLM_FAIL_ALLOCATION=N, for tests: request N of it
+ * (from 0) is refused, and that there was none such is said. */
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    const char *fail_at = getenv("CLLM_FAIL_ALLOCATION");
+    json_set_alloc_funcs(mem_alloc, mem_free);
+    if (fail_at)
+        mem_fail_at(strtoll(fail_at, NULL, 10));
+    const int code = command->run(argc, argv);
+    if (fail_at && mem_request_count() <= strtoull(fail_at, NULL, 10))
+        fprintf(stderr, "cllm: there were only %llu requests for memory\n", (unsigned long long)mem_request_count());
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -83,7 +100,7 @@ int main(int argc, char **argv)
     }
     const struct command *command = find(word);
     if (command)
-        return command->run(argc - 1, argv + 1);
+        return run_command(command, argc - 1, argv + 1);
     if (word[0] == '-') {
         static const char *const flags[] = {"--help", "--version"};
         return unknown(word, flags, 2, "flag");

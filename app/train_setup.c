@@ -493,6 +493,8 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
         command_say("train", "warning: %s", warning.data);
     buffer_release(&warning);
     if (status == STATUS_OK)
+        status = checkpoint_tidy(r->training, directory, err);
+    if (status == STATUS_OK)
         status = make_system(r, err);
     if (status == STATUS_OK)
         status = run_directory_check_space(r->run, &r->info.settings, training_step(r->training),

@@ -34,6 +34,11 @@ enum status checkpoint_save(struct training *training, const char *run_directory
 enum status checkpoint_load_latest(struct training *training, const char *run_directory, uint32_t settings_hash,
                                    struct buffer *warning, struct error *err);
 
+/* After loading, before the first save: what a process that died in the middle of a save left to do.  `latest` names the checkpoint
+ * of the training's step, those beyond `keep` go, and so does what lies under temporary names.
+ * The caller holds the lock of the run, so no other process saves there. */
+enum status checkpoint_tidy(const struct training *training, const char *run_directory, struct error *err);
+
 /* The newest complete checkpoint's model directory, verified; for generate and eval on a run. */
 enum status checkpoint_find_latest(const char *run_directory, struct buffer *path, struct buffer *warning,
                                    struct error *err);

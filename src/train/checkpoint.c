@@ -119,10 +119,21 @@ static enum status write_checkpoint(const struct training *t, const char *checkp
     return st;
 }
 
-static enum status prune(const struct training *t, const char *checkpoints, struct error *err)
+static enum status tidy(const struct training *t, const char *checkpoints, struct error *err)
 {
     const struct checkpoint_kept kept = checkpoint__kept(t);
-    return checkpoint__prune(checkpoints, &kept, err);
+    const enum status st = checkpoint__point_latest(checkpoints, t->step, err);
+    return st == STATUS_OK ? checkpoint__prune(checkpoints, &kept, err) : st;
+}
+
+enum status checkpoint_tidy(const struct training *t, const char *run_directory, struct error *err)
+{
+    struct buffer checkpoints = {0};
+    path_join(&checkpoints, run_directory, "checkpoints");
+    checkpoint__remove_stale(checkpoint__text(&checkpoints), true);
+    const enum status st = tidy(t, checkpoint__text(&checkpoints), err);
+    buffer_release(&checkpoints);
+    return st;
 }
 
 enum status checkpoint_save(struct training *t, const char *run_directory, uint32_t settings_hash,
@@ -139,15 +150,13 @@ enum status checkpoint_save(struct training *t, const char *run_directory, uint3
     if (!file_is_directory(checkpoint__text(&checkpoints)))
         st = file_make_directory(checkpoint__text(&checkpoints), err);
     if (st == STATUS_OK) {
-        checkpoint__remove_stale(checkpoint__text(&checkpoints));
+        checkpoint__remove_stale(checkpoint__text(&checkpoints), false);
         if (!saved_already(checkpoint__text(&final), t->step, settings_hash))
             st = write_checkpoint(t, checkpoint__text(&checkpoints), checkpoint__text(&final), settings_hash, extras,
                                   num_extras, err);
     }
     if (st == STATUS_OK)
-        st = checkpoint__point_latest(checkpoint__text(&checkpoints), t->step, err);
-    if (st == STATUS_OK)
-        st = prune(t, checkpoint__text(&checkpoints), err);
+        st = tidy(t, checkpoint__text(&checkpoints), err);
     if (st == STATUS_OK && path)
         buffer_append_text(path, checkpoint__text(&final));
     buffer_release(&checkpoints);

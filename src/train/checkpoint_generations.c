@@ -37,6 +37,15 @@ static bool parse_temporary(const char *name, long *pid)
     return *pid > 0 && *end == 0 && end != tmp + 5;
 }
 
+static DIR *open_directory(const char *path)
+{
+    DIR *dir;
+    do
+        dir = opendir(path);
+    while (!dir && errno == EINTR);
+    return dir;
+}
+
 static int newest_first(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -48,7 +57,7 @@ enum status checkpoint__list(const char *checkpoints, uint64_t **steps, size_t *
 {
     *steps = NULL;
     *n = 0;
-    DIR *dir = opendir(checkpoints);
+    DIR *dir = open_directory(checkpoints);
     if (!dir)
         return error_set(err, STATUS_IO, "cannot open directory %s: %s", checkpoints, strerror(errno));
     struct buffer found = {0};
@@ -80,16 +89,17 @@ void checkpoint__path(struct buffer *out, const char *checkpoints, uint64_t step
 }
 
 /* Temporaries of processes that are gone, and of our own earlier failures. */
-void checkpoint__remove_stale(const char *checkpoints)
+void checkpoint__remove_stale(const char *checkpoints, bool all)
 {
-    DIR *dir = opendir(checkpoints);
+    DIR *dir = open_directory(checkpoints);
     if (!dir)
         return;
     struct buffer path = {0};
     const struct dirent *entry;
     long pid;
     while ((entry = readdir(dir)))
-        if (parse_temporary(entry->d_name, &pid) && (pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH))) {
+        if (parse_temporary(entry->d_name, &pid) &&
+            (all || pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH))) {
             path_join(&path, checkpoints, entry->d_name);
             file_remove_tree(checkpoint__text(&path), NULL); /* what stays is tried again by the next save */
         }

@@ -82,8 +82,9 @@ enum status checkpoint__list(const char *checkpoints, uint64_t **steps, size_t *
 /* checkpoints/step-N, after clearing `out`. */
 void checkpoint__path(struct buffer *out, const char *checkpoints, uint64_t step);
 
-/* Removes temporaries of processes that are gone, and of our own earlier failures. */
-void checkpoint__remove_stale(const char *checkpoints);
+/* Removes temporaries of processes that are gone, and of our own earlier failures; `all`: whoever has the name of the process
+ * now, it is not saving here. */
+void checkpoint__remove_stale(const char *checkpoints, bool all);
 
 /* Makes `latest` name this step's. */
 enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err);

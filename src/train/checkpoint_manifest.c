@@ -75,11 +75,16 @@ enum status checkpoint__write_json(json_t *object, const char *directory, const 
 json_t *checkpoint__manifest_json(const struct manifest *m, uint64_t step)
 {
     json_t *files = json_array();
+    bool whole = files != NULL;
     for (size_t i = 0; i < m->num_files; i++) {
         char crc[16];
         snprintf(crc, sizeof crc, "%08" PRIx32, m->files[i].crc32);
-        json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", m->files[i].name, "size_bytes",
-                                               (json_int_t)m->files[i].size_bytes, "crc32", crc));
+        whole = whole && json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", m->files[i].name, "size_bytes",
+                                                                (json_int_t)m->files[i].size_bytes, "crc32", crc)) == 0;
+    }
+    if (!whole) {
+        json_decref(files);
+        return NULL;
     }
     return json_pack("{s:i, s:I, s:o}", "format", (int)CHECKPOINT_FORMAT, "step", (json_int_t)step, "files", files);
 }

@@ -214,8 +214,8 @@ static bool append_value(struct buffer *line, const char *key, const json_t *val
         append_number(line, key, json_real_value(value));
     else if (ok)
         buffer_printf(line, ", %s: %s", key_text, text);
-    free(key_text);
-    free(text);
+    mem_free(key_text); /* of malloc, or of mem_alloc where the program set that */
+    mem_free(text);
     json_decref(name);
     return ok;
 }
