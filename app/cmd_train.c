@@ -9,6 +9,7 @@
 #include "app/command.h"
 #include "app/text_source.h"
 #include "app/train_run.h"
+#include "app/train_watch.h"
 #include "base/clock.h"
 #include "base/file.h"
 
@@ -243,12 +244,18 @@ static int run(struct train_run *r, const sigset_t *watched)
         .crew = &r->crew, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
     };
-    struct training_thread *thread = training_thread_start(&job, &err);
-    if (!thread)
+    struct watchdog *watchdog;
+    if (train_watch_start(r, &watchdog, &err) != STATUS_OK)
         return command_failed("train", &err);
+    struct training_thread *thread = training_thread_start(&job, &err);
+    if (!thread) {
+        watchdog_stop(watchdog);
+        return command_failed("train", &err);
+    }
     watch(r, thread);
     struct training_result result;
     training_thread_join(thread, &result);
+    watchdog_stop(watchdog);
     train_print_summary(r, &result);
     train_print_stats(r);
     struct error profile_err = {0};
@@ -344,7 +351,7 @@ static int check_usage(const struct train_flags *f, const struct option_def *opt
 int cmd_train(int argc, char **argv)
 {
     static const char *const backends[] = {"pthread", "openmp", "serial", NULL};
-    struct train_flags f = {.backend = "pthread", .sample_tokens = 200};
+    struct train_flags f = {.backend = "pthread", .sample_tokens = 200, .watchdog_seconds = 20};
     struct train_settings *s = &f.s.settings;
     const double whole = OPTION_WHOLE_MAX;
     struct option_def options[] = {
@@ -380,6 +387,9 @@ int cmd_train(int argc, char **argv)
         OPT_REAL("grad-clip", &s->grad_clip, 0, 1e30, "largest norm of the gradient; 0 = off"),
         OPT_GROUP("When it goes wrong"),
         SETTINGS_SPIKE_FLAGS(&f.s),
+        OPT_REAL("watchdog", &f.watchdog_seconds, 0, 86400,
+                 "seconds without a sign of life after which a sphere that hangs is named and the run ends with a "
+                 "checkpoint, or ten times the longest silence so far; 0 = never (20)"),
         OPT_GROUP("On the way"),
         SETTINGS_EVAL_FLAGS(&f.s),
         SETTINGS_SAVE_FLAGS(&f.s),

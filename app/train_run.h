@@ -25,6 +25,7 @@ struct train_flags {
     int threads;
     size_t sample_tokens;
     uint64_t log_every;
+    double watchdog_seconds; /* 0: none */
     bool spheres, quiet, profile;
 };
 

@@ -8,7 +8,7 @@
  * its last phase.  So for each member of a run busy_ns + wait_ns over all phases is what the runs lasted.
  *
  * All is reserved by team_profile_reserve; a run allocates nothing.  A team that is not profiled pays a test of one
- * pointer a mark.  Everything here but sphere_phase is called by the thread that calls team_run, between two runs.
+ * pointer a mark, and three relaxed accesses for those who watch (runtime/heartbeat.h).  Everything here but sphere_phase is called by the thread that calls team_run, between two runs.
  */
 #ifndef RUNTIME_PROFILE_H
 #define RUNTIME_PROFILE_H
@@ -68,6 +68,8 @@ void sphere__begin_phase(struct sphere *me, const char *name); /* sphere_phase's
 /* Called by sphere `me`: it begins phase `name`, a string that outlives the team; equal texts are one phase. */
 static inline void sphere_phase(struct sphere *me, const char *name)
 {
+    atomic_store_explicit(&me->pulse.phase, name, memory_order_relaxed);
+    sphere_beat(me);
     if (me->profile)
         sphere__begin_phase(me, name);
 }

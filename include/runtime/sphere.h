@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,13 @@ struct sphere_stats {
     uint64_t scratch_peak_bytes;
 };
 
+/* Signs of life (runtime/heartbeat.h): written by the sphere alone, all of it relaxed. */
+struct sphere_pulse {
+    _Atomic uint64_t beats, run, arrivals;
+    _Atomic(const char *) phase;
+    _Atomic int state, tid;
+};
+
 struct team;
 struct sphere_profile;
 
@@ -40,6 +48,7 @@ struct sphere {
     struct team *team;
     struct arena scratch;    /* this sphere's own; pages are given on first touch */
     struct sphere_stats stats;
+    struct sphere_pulse pulse;
     struct sphere_profile *profile; /* NULL: this run is not profiled (runtime/profile.h) */
 };
 
@@ -70,6 +79,12 @@ enum status sphere_barrier(struct sphere *me);
 /* Reports a failure of this member.  The member goes on to the next barrier, where all get the verdict; the first
  * failure in order of ids wins when several report between the same barriers. */
 void sphere_fail(struct sphere *me, enum status status);
+
+static inline void sphere_beat(struct sphere *me)
+{
+    const uint64_t beats = atomic_load_explicit(&me->pulse.beats, memory_order_relaxed);
+    atomic_store_explicit(&me->pulse.beats, beats + 1, memory_order_relaxed);
+}
 
 static inline void sphere_count_flops(struct sphere *me, uint64_t flops)
 {

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "runtime/heartbeat_internal.h"
 #include "runtime/machine_internal.h"
 #include "runtime/pool.h"
 #include "runtime/profile_internal.h"
@@ -157,6 +158,7 @@ enum status team_run(struct team *team, int width, void (*fn)(struct sphere *me,
     mutex_lock(team->mu);
     CHECK(!team->running);
     team->running = true;
+    team->runs++;
     team->width = width;
     team->run_start_ns = clock_now_ns();
     mutex_unlock(team->mu);
@@ -206,6 +208,7 @@ bool team__member(struct team *team, int id)
     fenv_t lent;
     fegetenv(&lent);
     fesetenv(FE_DFL_ENV);
+    heartbeat__begins(me, team->runs);
     m->resumed_ns = clock_now_ns();
     profile__run_begins(me, team->run_start_ns, m->resumed_ns);
     team->fn(me, team->arg);
@@ -217,6 +220,7 @@ bool team__member(struct team *team, int id)
     me->stats.compute_ns += now_ns - m->resumed_ns;
     me->stats.cpu = sched_getcpu();
     show(m, now_ns);
+    heartbeat__is_done(me);
     return barrier_arrive(&team->barrier, id, m->failure);
 }
 
@@ -228,7 +232,9 @@ enum status sphere_barrier(struct sphere *me)
     me->stats.compute_ns += arrived_ns - m->resumed_ns;
     if (me->profile)
         profile__waits(me, arrived_ns);
+    heartbeat__waits(me);
     barrier_cross(barrier, me->id, &m->crossing, m->failure);
+    heartbeat__goes_on(me);
     m->failure = BARRIER_NO_FAILURE;
     me->stats.barriers++;
     m->resumed_ns = clock_now_ns();

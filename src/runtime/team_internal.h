@@ -62,6 +62,7 @@ struct team {
 
     struct mutex *mu; /* also guards the writing of width and run_start_ns, which team_stats reads */
     bool running;     /* guarded by mu */
+    uint64_t runs;    /* begun; guarded by mu, and constant during a run */
     uint64_t past_ns; /* duration of all runs that are over; guarded by mu, and constant during a run */
 };
 

@@ -22,10 +22,12 @@
 #include "base/rng.h"
 #include "ops/adamw.h"
 #include "runtime/cancel.h"
+#include "runtime/heartbeat.h"
 #include "runtime/pool.h"
 #include "runtime/profile.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
+#include "train/step_guard_internal.h"
 #include "train/training_internal.h"
 
 #include <inttypes.h>
@@ -49,6 +51,7 @@ struct threaded_training {
     training_control_fn *on_control;
     void *on_control_ctx;
 
+    struct step_guard guard;
     struct mutex *mu;
     struct cond *changed;
     bool pause, save; /* guarded by mu */
@@ -145,6 +148,7 @@ struct threaded_training *threaded_training_create_with(struct training *trainin
         return NULL;
     }
     s->training = training;
+    step_guard__run_begins(&s->guard, training->step);
     s->iterator = batch_iterator;
     s->width = choose_width(training, team_size(s->team));
     training__planned_for(training, team_size(s->team), s->width);
@@ -299,7 +303,7 @@ static void measure_norm(struct sphere *me, struct training *t, const float *gra
 }
 
 /* The root alone: loss, norm, clipping; whether the step is good. */
-static void judge(struct step *step)
+static void judge(struct sphere *me, struct step *step)
 {
     struct training *t = step->system->training;
     const struct train_settings *s = &t->settings;
@@ -314,6 +318,8 @@ static void judge(struct step *step)
     step->spike = spike__judge(&s->spikes, &t->spikes, step->loss, step->grad_norm, &step->loss_bound);
     if (step->spike != SPIKE_NONE)
         return;
+    if (!step_guard__may_update(&step->system->guard))
+        sphere_fail(me, STATUS_CANCELLED);
     /* PyTorch's clip_grad_norm_. */
     double scale = 1;
     if (s->grad_clip > 0 && step->grad_norm > s->grad_clip)
@@ -360,7 +366,7 @@ static void step_team(struct sphere *me, void *arg)
     if (sphere_barrier(me) != STATUS_OK)
         return;
     if (me->id == 0)
-        judge(step);
+        judge(me, step);
     if (sphere_barrier(me) != STATUS_OK || step->spike != SPIKE_NONE)
         return;
     sphere_phase(me, "optimizer");
@@ -405,7 +411,7 @@ enum status threaded_train_step(struct threaded_training *s)
         return st;
     step.dropout_key = rng_key(settings->seed, RNG_DROPOUT, t->step, 0);
     step.lr = schedule_lr(&settings->schedule, t->step, settings->steps) * t->lr_factor;
-    st = team_run(s->team, s->width, step_team, &step);
+    st = training__run_team(s, step_team, &step);
     step_profile_end(&s->profile, t->step + 1);
     switch (st) {
     case STATUS_OK:
@@ -430,7 +436,10 @@ enum status threaded_train_step(struct threaded_training *s)
 
 enum status training__run_team(struct threaded_training *s, void (*fn)(struct sphere *me, void *arg), void *arg)
 {
-    return team_run(s->team, s->width, fn, arg);
+    step_guard__run_begins(&s->guard, s->training->step);
+    const enum status st = team_run(s->team, s->width, fn, arg);
+    step_guard__run_ended(&s->guard, s->mu, s->changed);
+    return st;
 }
 
 /* Lets control have its say, and waits while a pause is wished; control goes on having it then. */
@@ -499,6 +508,44 @@ void threaded_training_on_control(struct threaded_training *s, training_control_
 {
     s->on_control = fn;
     s->on_control_ctx = ctx;
+}
+
+/* ---- seen by the watchdog ---- */
+
+bool threaded_training__look(struct threaded_training *s, struct team_pulse *pulse, uint64_t *step,
+                             struct heartbeat *laggard)
+{
+    mutex_lock(s->mu);
+    team_pulse(s->team, pulse);
+    const bool running = pulse->running && team_laggard(s->team, laggard);
+    mutex_unlock(s->mu);
+    *step = atomic_load_explicit(&s->guard.step, memory_order_relaxed);
+    return running;
+}
+
+bool threaded_training__heartbeat(struct threaded_training *s, int id, struct heartbeat *out)
+{
+    mutex_lock(s->mu);
+    const bool there = team_heartbeat(s->team, id, out);
+    mutex_unlock(s->mu);
+    return there;
+}
+
+bool threaded_training__seize(struct threaded_training *s, uint64_t run, uint64_t beats, bool *whole, uint64_t *step)
+{
+    struct team_pulse pulse;
+    struct heartbeat laggard;
+    *whole = step_guard__seize(&s->guard, s->mu);
+    const bool running = threaded_training__look(s, &pulse, step, &laggard);
+    if (running && pulse.run == run && pulse.beats == beats)
+        return true;
+    threaded_training__release(s);
+    return false;
+}
+
+void threaded_training__release(struct threaded_training *s)
+{
+    step_guard__release(&s->guard, s->mu, s->changed);
 }
 
 /* ---- evaluation ---- */
@@ -583,7 +630,7 @@ enum status threaded_training_evaluate(struct threaded_training *s, uint64_t bat
         e.leaves = batches;
         e.rest = 0;
     }
-    enum status st = team_run(s->team, s->width, evaluate_team, &e);
+    enum status st = training__run_team(s, evaluate_team, &e);
     if (st != STATUS_OK)
         return error_set(&s->error, st, "evaluation after step %" PRIu64 ": %s", s->training->step, status_text(st));
     const double tokens = (double)(e.leaves * settings->micro_batch + e.rest) * (double)settings->seq_len;
