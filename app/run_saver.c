@@ -67,11 +67,10 @@ static bool may_pass(enum status status)
     return status == STATUS_IO || status == STATUS_NOMEM || status == STATUS_SYSTEM;
 }
 
-enum status run_saver_look(struct run_saver *r, uint64_t step, struct error *err)
+/* Tells, records and counts what came of a save; takes its path. */
+static enum status report(struct run_saver *r, const struct save_outcome *outcome, uint64_t step, struct error *err)
 {
-    struct save_outcome o;
-    if (!saver_take(r->saver, &o))
-        return STATUS_OK;
+    struct save_outcome o = *outcome;
     r->totals.lost_s += save_outcome_lost(&o);
     r->totals.write_s += o.write_s;
     r->failing = o.status != STATUS_OK;
@@ -91,6 +90,12 @@ enum status run_saver_look(struct run_saver *r, uint64_t step, struct error *err
     return st;
 }
 
+enum status run_saver_look(struct run_saver *r, uint64_t step, struct error *err)
+{
+    struct save_outcome o;
+    return saver_take(r->saver, &o) ? report(r, &o, step, err) : STATUS_OK;
+}
+
 static enum status begin(struct run_saver *r, uint64_t step, bool overlap, struct error *err)
 {
     saver_wait(r->saver);
@@ -100,14 +105,8 @@ static enum status begin(struct run_saver *r, uint64_t step, bool overlap, struc
     r->mark_ns = clock_now_ns();
     r->begun_step = step;
     struct error why;
-    if (metrics_flush(r->metrics, &why) != STATUS_OK) { /* the disk is full: its record first, then the checkpoint */
-        struct save_outcome o = {.status = STATUS_IO, .error = why, .step = step};
-        r->failing = true;
-        r->why = why;
-        r->totals.failed++;
-        say_outcome(r, &o);
-        return STATUS_OK;
-    }
+    if (metrics_flush(r->metrics, &why) != STATUS_OK) /* the disk is full: its record first, then the checkpoint */
+        return report(r, &(struct save_outcome){.status = STATUS_IO, .error = why, .step = step}, step, err);
     saver_begin(r->saver, overlap);
     return run_saver_look(r, step, err); /* where it did not overlap it is over */
 }

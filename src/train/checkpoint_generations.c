@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* "step-00000100" gives 100. */
@@ -107,6 +108,13 @@ void checkpoint__remove_stale(const char *checkpoints, bool all)
     buffer_release(&path);
 }
 
+/* A copy of a run that followed links has a directory there, which nothing can be renamed over. */
+static enum status take_away_directory(const char *latest, struct error *err)
+{
+    struct stat st;
+    return lstat(latest, &st) == 0 && S_ISDIR(st.st_mode) ? file_remove_tree(latest, err) : STATUS_OK;
+}
+
 enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err)
 {
     struct buffer tmp = {0}, latest = {0};
@@ -118,7 +126,8 @@ enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, str
     unlink(checkpoint__text(&tmp));
     if (symlink(target, checkpoint__text(&tmp)) != 0)
         st = error_set(err, STATUS_IO, "cannot make the link %s: %s", checkpoint__text(&tmp), strerror(errno));
-    else if ((st = file_rename(checkpoint__text(&tmp), checkpoint__text(&latest), err)) != STATUS_OK)
+    else if ((st = take_away_directory(checkpoint__text(&latest), err)) != STATUS_OK ||
+             (st = file_rename(checkpoint__text(&tmp), checkpoint__text(&latest), err)) != STATUS_OK)
         unlink(checkpoint__text(&tmp));
     buffer_release(&tmp);
     buffer_release(&latest);
