@@ -86,3 +86,17 @@ check "the evaluation before leaves no line" test "$(grep -c val_loss dry/metric
 check "the first checkpoint is there" sh -c '"$CLLM" '"$*"' --quiet --keep 9 --out kept && test -d kept/checkpoints/step-00000000'
 "$CLLM" "$@" --steps 3 --out three >stdout
 check "three steps have nothing to go" sh -c '! grep -q "^to go" stdout'
+
+# Planned is used: by the kernel's own figure, within 3 %.  (scripts/check_memory does more.)  Sanitizers have memory of their own.
+if [ -z "${CLLM_TEST_SANITIZED:-}" ]; then
+    make_text long.txt 3000
+    for flags in "--dtype f32" "--dtype bf16 --recompute all --save-every 1"; do
+        # shellcheck disable=SC2086
+        "$CLLM" train $TINY --data long.txt --tokenizer byte --n-layer 4 --n-head 4 --n-embd 128 --seq-len 128 --batch-size 32 --steps 2 \
+            --sample-tokens 0 --quiet --out planned $flags
+        planned=$(field planned_bytes planned/stats.json) used=$(field peak_bytes planned/stats.json)
+        check "memory with $flags: $planned planned, $used used" \
+            awk -v p="$planned" -v u="$used" 'BEGIN { exit !(p > 5e7 && u / p < 1.03 && u / p > 0.97) }'
+        rm -r planned
+    done
+fi
