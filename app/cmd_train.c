@@ -24,16 +24,19 @@ static const struct option_usage usage = {
     .command = "train",
     .synopsis = "cllm train --data DATA --out RUN [options]\n"
                 "       cllm train --data DATA --init MODEL --out RUN [options]\n"
-                "       cllm train --resume RUN [options]",
+                "       cllm train --resume RUN [options]\n"
+                "       cllm train --replay RUN --out RUN2 [options]",
     .summary =
         "Trains a GPT-2 on text and leaves a run directory: from scratch, on from a model (--init), or on with a run "
-        "that was interrupted (--resume), which then gives the bits of a run that never was.",
+        "that was interrupted (--resume), which then gives the bits of a run that never was. --replay makes a run again from "
+        "its first step, with what was changed on the way, and gives its bits.",
     .examples = "  cllm train --preset shakespeare-char-cpu --data shakespeare.txt --tokenizer char --out run1\n"
                 "  cllm train --preset gpt2 --data shards/ --batch-size 32 --seq-len 512 --steps 2000 --out run2\n"
                 "  cllm train --resume run1 --threads 8\n"
                 "  cllm train --init gpt2-model --data law/ --lr 3e-5 --steps 500 --out run3\n"
                 "  cllm train --data logs.jsonl.gz --epochs 3 --batch-size 48 --micro-batch 12 --out run4\n",
-    .notes = "While it runs: Ctrl-C or SIGTERM stops after the present step with a checkpoint (exit code 130 or 143);\n"
+    .notes = "`cllm ctl RUN` steers a run from elsewhere: it asks how it stands, pauses, saves, samples, changes the rate or\n"
+             "the number of spheres. Here, while it runs: Ctrl-C or SIGTERM stops after the present step with a checkpoint (exit code 130 or 143);\n"
              "a second one ends at once. SIGUSR1 saves now, SIGUSR2 pauses and goes on. Keys on a terminal: p pause or\n"
              "go on, s save, q stop, c cancel the present step and stop. `cllm train --resume RUN` goes on with the run.\n",
 };
@@ -117,16 +120,16 @@ struct watch {
     struct train_run *r;
     struct training_thread *thread;
     uint64_t printed_step, printed_ns;
-    bool pausing, stopping;
+    bool stopping; /* asked for here */
 };
 
 static void toggle_pause(struct watch *w)
 {
-    w->pausing = !w->pausing;
-    if (!w->pausing)
+    const bool pausing = !threaded_training_pause_wished(w->r->system); /* `cllm ctl` may have had its say, too */
+    if (!pausing)
         training_thread_resumed(w->thread);
-    threaded_training_command(w->r->system, w->pausing ? TRAINING_PAUSE : TRAINING_RESUME);
-    status_line_print(&w->r->line, w->pausing ? "pausing after this step (p or SIGUSR2 goes on)\n" : "going on\n");
+    threaded_training_command(w->r->system, pausing ? TRAINING_PAUSE : TRAINING_RESUME);
+    status_line_print(&w->r->line, pausing ? "pausing after this step (p or SIGUSR2 goes on)\n" : "going on\n");
 }
 
 static void ask_stop(struct watch *w, enum training_command command)
@@ -199,7 +202,7 @@ static void show(struct watch *w, const struct training_snapshot *now)
             training_line(now, &text);
         const char *state = now->busy                                  ? now->busy
                             : threaded_training_paused(r->system)      ? "paused"
-                            : w->stopping                              ? "stopping"
+                            : threaded_training_stopping(r->system)    ? "stopping"
                             : isnan(now->loss)                         ? "first step"
                                                                        : NULL;
         if (state)
@@ -241,7 +244,8 @@ static int run(struct train_run *r, const sigset_t *watched)
     struct training_job job = {
         .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
         .tokenizer = r->tokenizer, .settings_hash = r->settings_hash, .saver = r->saver, .measured = r->measured,
-        .crew = &r->crew, .sample_prompt = f->sample_prompt, .sample_tokens = f->sample_tokens,
+        .crew = &r->crew, .stop = r->interrupt.token, .waiting = &r->waiting, .sample_prompt = f->sample_prompt,
+        .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
     };
     struct watchdog *watchdog;
@@ -293,7 +297,9 @@ static int train(struct train_run *r)
     r->crew.cancel = r->interrupt.token;
     file_writer_stop_when(cancel_wanted, r->interrupt.token);
     if (status == STATUS_OK)
-        status = r->fresh ? train_setup_fresh(r, &err) : train_setup_resume(r, &err);
+        status = r->flags->replay ? train_setup_replay(r, &err)
+                 : r->fresh       ? train_setup_fresh(r, &err)
+                                  : train_setup_resume(r, &err);
     file_writer_stop_when(NULL, NULL);
     interrupt_end(&r->interrupt);
     r->signal = atomic_load(&r->interrupt.signal);
@@ -322,6 +328,7 @@ static int train(struct train_run *r)
     tokenizer_free(r->tokenizer);
     buffer_release(&r->tokenizer_json);
     buffer_release(&r->tokenizer_config);
+    run_events_release(&r->waiting);
     run_directory_close(r->run);
     return code;
 }
@@ -331,11 +338,13 @@ static int train(struct train_run *r)
 static int check_usage(const struct train_flags *f, const struct option_def *options)
 {
     const char *wrong = NULL;
-    if (f->resume && (f->out || f->init))
+    if (f->replay && (f->resume || f->init || f->data || f->tokenizer || f->s.preset || f->s.config))
+        wrong = "--replay takes settings, data, tokenizer and first weights from the run; give --out RUN2 with it";
+    else if (f->resume && (f->out || f->init))
         wrong = "--resume goes on with a run and takes neither --out nor --init";
     else if (!f->resume && !f->out)
         wrong = "where to? Give --out RUN for a new run, or --resume RUN to go on with one";
-    else if (!f->resume && !f->data)
+    else if (!f->resume && !f->replay && !f->data)
         wrong = "on what? Give --data FILE (text, .gz, .jsonl, .bin, or a directory of those)";
     else if (f->init && (f->s.config || option_given(options, "n-layer") || option_given(options, "n-head") ||
                          option_given(options, "n-embd")))
@@ -362,6 +371,7 @@ int cmd_train(int argc, char **argv)
                  "bytes (the default), the characters of the data, or a tokenizer.json"),
         OPT_TEXT("out", "RUN", &f.out, "directory to make for the run"),
         OPT_TEXT("resume", "RUN", &f.resume, "go on with a run from its newest sound checkpoint"),
+        OPT_TEXT("replay", "RUN", &f.replay, "make this run again, from its settings, data and recorded events, in --out"),
         OPT_TEXT("init", "MODEL", &f.init, "begin with the weights of a model directory"),
         OPT_GROUP("Model"),
         SETTINGS_MODEL_FLAGS(&f.s),
@@ -422,7 +432,9 @@ int cmd_train(int argc, char **argv)
         if (!r.run)
             return command_failed("train", &err);
     }
-    if (f.resume && !f.s.preset && !f.s.config)
+    if (f.replay && run_info_read(f.replay, &r.info, &err) != STATUS_OK)
+        return command_failed("train", &err);
+    if (f.replay || (f.resume && !f.s.preset && !f.s.config))
         f.s.base = f.s.settings = r.info.settings;
     else
         status = settings_flags_base(&f.s, &err);

@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"convert", cmd_convert, "a model as safetensors, GGUF or llm.c's file, in another element type"},
     {"inspect", cmd_inspect, "what a model file or directory holds, and whether it is sound"},
     {"stats", cmd_stats, "what each sphere of a run did"},
+    {"ctl", cmd_ctl, "ask and steer a training while it goes on"},
     {"report", cmd_report, "a run as one HTML page: curves, spheres, samples, settings"},
     {"compare", cmd_compare, "where the results of two runs part, and which settings differ"},
     {"export", cmd_export, "the metrics of a run as CSV or for TensorBoard"},

@@ -14,6 +14,7 @@ void run_saver_init(struct run_saver *r, struct saver *saver, const struct train
                             .say = say,
                             .ctx = ctx,
                             .begun_step = UINT64_MAX,
+                            .told_step = UINT64_MAX,
                             .mark_ns = clock_now_ns()};
 }
 
@@ -74,6 +75,7 @@ static enum status report(struct run_saver *r, const struct save_outcome *outcom
     r->totals.lost_s += save_outcome_lost(&o);
     r->totals.write_s += o.write_s;
     r->failing = o.status != STATUS_OK;
+    r->told_step = o.step;
     say_outcome(r, &o);
     enum status st = record(r, &o, step, err);
     if (o.status == STATUS_OK) {

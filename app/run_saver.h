@@ -33,6 +33,7 @@ struct run_saver {
     void *ctx;
     uint64_t begun_step; /* of the newest save begun in this session, or UINT64_MAX */
     uint64_t mark_ns;    /* when the last one began */
+    uint64_t told_step;  /* of the newest one whose outcome is known, or UINT64_MAX */
     bool failing;        /* the newest one failed … */
     struct error why;    /* … so */
     bool last;           /* nothing comes after it: its failure is told as the run's */

@@ -21,7 +21,7 @@
 
 struct train_flags {
     struct settings_flags s;
-    const char *data, *tokenizer, *out, *resume, *init, *backend, *sample_prompt;
+    const char *data, *tokenizer, *out, *resume, *replay, *init, *backend, *sample_prompt;
     int threads;
     size_t sample_tokens;
     uint64_t log_every;
@@ -46,6 +46,7 @@ struct train_run {
     struct threaded_training *system;
     struct metrics *metrics;
     struct saver *saver;
+    struct run_events waiting; /* to be applied again when their step comes */
     struct buffer tokenizer_json, tokenizer_config;
     struct checkpoint_extra extras[2];
     size_t num_extras;
@@ -60,6 +61,9 @@ struct train_run {
  * status other than OK comes back is the caller's to give back; r->interrupt's token cancels. */
 enum status train_setup_fresh(struct train_run *r, struct error *err);
 enum status train_setup_resume(struct train_run *r, struct error *err);
+
+/* A new run from the settings, the data and the events of the run r->flags->replay, whose run.json is in r->info. */
+enum status train_setup_replay(struct train_run *r, struct error *err);
 
 /* The table of spheres and threads, the summary and the header are written through r->line. */
 void train_print_header(struct train_run *r);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TRACED_STEPS = 3 };
 
@@ -453,26 +454,54 @@ static enum status resumed_data(struct train_run *r, struct error *err)
     return STATUS_OK;
 }
 
-enum status train_setup_resume(struct train_run *r, struct error *err)
+/* What metrics.jsonl has of the checkpoint's step is in force again; what will be cut out of it waits. */
+static enum status resumed_events(struct train_run *r, struct error *err)
 {
-    const char *directory = r->flags->resume;
-    struct train_settings recorded = r->info.settings;
+    struct run_events now;
+    struct buffer warning = {0};
+    enum status status = run_events_resume(run_directory_path(r->run), training_step(r->training), &now, &r->waiting,
+                                           &warning, err);
+    for (size_t i = 0; i < now.n; i++)
+        if (now.items[i].kind == RUN_EVENT_LR)
+            training_set_lr_factor(r->training, now.items[i].factor);
+    if (warning.len)
+        command_say("train", "warning: %.*s", (int)strcspn(warning.data, "\n"), warning.data);
+    buffer_release(&warning);
+    run_events_release(&now);
+    return status;
+}
+
+/* Threads and back end of the run where the command line does not say; the crew. */
+static enum status recorded_crew(struct train_run *r, struct error *err)
+{
     if (!option_given(r->options, "threads"))
         r->flags->threads = r->info.threads;
     if (!option_given(r->options, "backend"))
         r->flags->backend = r->info.backend;
-    resumed_settings(r);
-    enum status status = start_crew(r, err);
-    if (status == STATUS_OK)
-        status = resumed_tokenizer(r, err);
+    return start_crew(r, err);
+}
+
+/* Tokenizer, tokens and iterator of the run whose files are in r->run. */
+static enum status recorded_data(struct train_run *r, struct error *err)
+{
+    enum status status = resumed_tokenizer(r, err);
     if (status == STATUS_OK)
         status = resumed_data(r, err);
     if (status == STATUS_OK)
         status = find_documents(r, err);
     if (status == STATUS_OK)
         status = make_iterator(r, err);
+    return status == STATUS_OK ? train_settings_check(&r->info.settings, err) : status;
+}
+
+enum status train_setup_resume(struct train_run *r, struct error *err)
+{
+    const char *directory = r->flags->resume;
+    struct train_settings recorded = r->info.settings;
+    enum status status = recorded_crew(r, err);
+    resumed_settings(r);
     if (status == STATUS_OK)
-        status = train_settings_check(&r->info.settings, err);
+        status = recorded_data(r, err);
     if (status == STATUS_OK)
         status = settings_flags_fit(&r->flags->s, r->options, false, r->flags->threads, &r->info.settings, err);
     char difference[256];
@@ -506,8 +535,85 @@ enum status train_setup_resume(struct train_run *r, struct error *err)
     if (status == STATUS_OK)
         status = run_directory_write_info(r->run, &r->info, err);
     if (status == STATUS_OK)
+        status = resumed_events(r, err);
+    if (status == STATUS_OK)
         status = open_metrics(r, err);
     if (status == STATUS_OK)
         status = make_saver(r, err);
+    return status;
+}
+
+/* A file of the replayed run, under the same name in ours: as the same file, or a copy; absent is fine. */
+static enum status take_file(const struct train_run *r, const char *name, struct error *err)
+{
+    struct buffer from = {0}, to = {0};
+    struct file_map map;
+    path_join(&from, r->flags->replay, name);
+    path_join(&to, run_directory_path(r->run), name);
+    enum status status = STATUS_OK;
+    if (from.failed || to.failed)
+        status = error_set(err, STATUS_NOMEM, "no memory for the path of %s", name);
+    else if (file_exists(from.data) && link(from.data, to.data) != 0 &&
+             (status = file_map_open(&map, from.data, err)) == STATUS_OK) {
+        struct file_writer *writer = file_writer_open(to.data, err);
+        if (writer) {
+            file_writer_write(writer, map.data, map.size_bytes);
+            status = file_writer_close(writer, true, NULL, NULL, err);
+        } else {
+            status = err->status;
+        }
+        file_map_close(&map);
+    }
+    buffer_release(&from);
+    buffer_release(&to);
+    return status;
+}
+
+enum status train_setup_replay(struct train_run *r, struct error *err)
+{
+    static const char *const files[] = {"tokens.bin", "tokens.idx", "tokenizer.json", "tokenizer_config.json"};
+    const char *of = r->flags->replay, *init = r->info.init_directory;
+    struct train_settings recorded = r->info.settings;
+    enum status status = recorded_crew(r, err);
+    resumed_settings(r);
+    if (status == STATUS_OK && !(r->run = run_directory_create(r->flags->out, err)))
+        status = err->status;
+    for (size_t i = 0; i < sizeof files / sizeof *files && status == STATUS_OK; i++)
+        status = take_file(r, files[i], err);
+    if (status == STATUS_OK)
+        status = recorded_data(r, err);
+    if (status == STATUS_OK)
+        status = settings_flags_fit(&r->flags->s, r->options, false, r->flags->threads, &r->info.settings, err);
+    char difference[256];
+    if (status == STATUS_OK && train_settings_differ(&recorded, &r->info.settings, difference, sizeof difference))
+        status = error_set(err, STATUS_CONFIG, "--replay has the settings of %s, and they cannot be others (%s)", of,
+                           difference);
+    if (status != STATUS_OK)
+        return status;
+    r->settings_hash = train_settings_hash(&r->info.settings, r->info.data_crc32, r->info.tokenizer_crc32);
+    r->training = *init ? training_create_from(&r->info.settings, init, err)
+                        : training_create_on(&r->info.settings, r->crew.pool, err);
+    if (!r->training)
+        return err->status;
+    status = make_system(r, err);
+    if (status == STATUS_OK)
+        status = run_directory_check_space(r->run, &r->info.settings, 0,
+                                           training_planned(r->training)->checkpoint_bytes, err);
+    if (status == STATUS_OK)
+        status = note_threads(r, err);
+    if (status == STATUS_OK)
+        status = prepare_extras(r, err);
+    if (status == STATUS_OK)
+        status = run_directory_write_info(r->run, &r->info, err);
+    if (status == STATUS_OK)
+        status = run_events_replay(of, run_directory_path(r->run), &r->waiting, err);
+    if (status == STATUS_OK)
+        status = open_metrics(r, err);
+    if (status == STATUS_OK)
+        status = make_saver(r, err);
+    if (status == STATUS_OK)
+        status = dry_evaluation(r, err);
+    if (status == STATUS_OK)
+        status = first_checkpoint(r, err);
     return status;
 }

@@ -2,6 +2,8 @@
 #include "app/training_thread.h"
 
 #include "app/text_source.h"
+#include "app/training_control.h"
+#include "app/training_thread_internal.h"
 #include "base/clock.h"
 #include "base/human.h"
 #include "base/memory.h"
@@ -17,6 +19,8 @@
 
 /* `cllm stats` during a run shows figures of at most this age. */
 static const uint64_t stats_period_ns = 2000000000u;
+
+enum { ASKED_SAMPLE_TOKENS = 200 };
 
 struct training_thread {
     const struct training_job *job;
@@ -155,7 +159,9 @@ static enum status evaluate(struct training_thread *t, struct error *err)
     return STATUS_OK;
 }
 
-static enum status sample(struct training_thread *t, struct error *err)
+/* What follows the prompt (NULL: the usual one) goes to *out too, which may be NULL. */
+static enum status sample(struct training_thread *t, const char *prompt, size_t tokens, struct buffer *out,
+                          struct error *err)
 {
     const struct training_job *job = t->job;
     uint64_t step = training_step(job->training);
@@ -165,9 +171,11 @@ static enum status sample(struct training_thread *t, struct error *err)
     buffer_printf(&text, "step %" PRIu64 "  sample:\n", step);
     size_t head = text.len;
     enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->crew,
-                                         job->sample_prompt, &sampling, job->sample_tokens, &text, err);
+                                         prompt, &sampling, tokens, &text, err);
     if (status == STATUS_OK && text.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for a sample");
+    if (status == STATUS_OK && out)
+        buffer_append(out, text.data + head, text.len - head);
     if (status == STATUS_OK) {
         say(t, text.data);
         /* A byte model may write what is not UTF-8: then the line goes without the text. */
@@ -310,7 +318,7 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
     if (status == STATUS_OK && evaluation_is_due(job, line.step))
         status = evaluate(t, err);
     if (status == STATUS_OK && !last && due(line.step, s->sample_every))
-        status = sample(t, err);
+        status = sample(t, job->sample_prompt, job->sample_tokens, NULL, err);
     if (status == STATUS_OK)
         status = run_saver_look(&t->saver, line.step, err);
     if (status == STATUS_OK && !last && (save_asked || run_saver_due(&t->saver, line.step)))
@@ -322,6 +330,40 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
     return status;
 }
 
+/* ---- for training_control.c ---- */
+
+void training_thread__say(struct training_thread *t, const char *line)
+{
+    say(t, line);
+}
+
+void training_thread__set_busy(struct training_thread *t, const char *what)
+{
+    set_busy(t, what);
+}
+
+struct run_saver *training_thread__saver(struct training_thread *t)
+{
+    return &t->saver;
+}
+
+enum status training_thread__sample(struct training_thread *t, const char *prompt, struct buffer *text, struct error *err)
+{
+    const struct training_job *job = t->job;
+    return sample(t, prompt ? prompt : job->sample_prompt, job->sample_tokens ? job->sample_tokens : ASKED_SAMPLE_TOKENS,
+                  text, err);
+}
+
+void training_thread__counts_anew(struct training_thread *t)
+{
+    t->compute_ns = t->wait_ns = 0;
+}
+
+void training_thread__mark(struct training_thread *t)
+{
+    t->mark_ns = clock_now_ns();
+}
+
 static void drive(void *arg)
 {
     struct training_thread *t = arg;
@@ -331,7 +373,10 @@ static void drive(void *arg)
     enum status status = STATUS_OK;
     t->start_ns = t->mark_ns = t->stats_ns = clock_now_ns();
     threaded_training_on_step(job->system, after_step, t);
-    if (training_thread_owes_evaluation(job))
+    struct training_control *control = training_control_start(t, job, err);
+    if (!control)
+        status = err->status;
+    if (status == STATUS_OK && training_thread_owes_evaluation(job))
         status = evaluate(t, err);
     t->mark_ns = clock_now_ns();
     while (status == STATUS_OK && training_step(job->training) < steps && !threaded_training_stopping(job->system))
@@ -357,6 +402,7 @@ static void drive(void *arg)
         status = write_stats(t, err);
     else
         write_stats(t, &ignored);
+    training_control_finish(control, status == STATUS_OK ? NULL : err);
     t->result.status = status;
     t->result.saving = t->saver.totals;
     t->result.checkpoint = t->saver.checkpoint;

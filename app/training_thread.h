@@ -16,6 +16,7 @@
 #include "tokenizer/tokenizer.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
+#include "train/run_events.h"
 #include "train/threaded_training.h"
 #include "train/time_plan.h"
 
@@ -34,7 +35,9 @@ struct training_job {
     const struct tokenizer *tokenizer; /* may be NULL */
     uint32_t settings_hash;
     struct saver *saver;
-    const struct crew *crew;           /* for samples, which its token gives up */
+    struct crew *crew;         /* for samples, which its token gives up; has as many spheres as `system` */
+    struct cancel *stop;       /* the token that `system` has as its stop */
+    const struct run_events *waiting; /* to be applied again when their step comes; may be NULL */
     const char *sample_prompt; /* NULL: the usual one */
     size_t sample_tokens;
     struct time_measured measured; /* but for the step, which the thread measures */

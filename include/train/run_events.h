@@ -3,7 +3,7 @@
  *
  * Such an event is a line of metrics.jsonl, synced before it takes effect:
  *
- *     {"step": N, "event": "lr", "factor": F}                        from step N+1 on the schedule's rate times F
+ *     {"step": N, "event": "lr", "factor": F}        from step N+1 on the schedule's rate times F
  *
  * Steps that a run skips or takes back because they spike are none: what is done about them is a function of the run's
  * history (train/spike.h), so a resumed or replayed run decides by itself.
@@ -32,21 +32,18 @@ enum run_event_kind { RUN_EVENT_LR };
 #define RUN_EVENT_MAX_FACTOR 1e6
 
 struct run_event {
-    uint64_t step; /* as in its line */
+    uint64_t step; /* done when it came: it is in force from the next one on */
     enum run_event_kind kind;
     double factor; /* lr: 0 … RUN_EVENT_MAX_FACTOR */
 };
 
-/* In the order in which they act; those of one step in the order in which they came. */
+/* In the order of their steps; those of one step in the order in which they came. */
 struct run_events {
     struct run_event *items;
     size_t n, room;
     size_t num_damaged; /* lines of the file that are none of ours, and could have been an event */
     char damage[256];   /* the first of them, a sentence */
 };
-
-/* Steps done when it has to be in force. */
-uint64_t run_event_acts(const struct run_event *event);
 
 /* "lr 0.5 from step 101" for people; appends. */
 void run_event_text(const struct run_event *event, struct buffer *out);
@@ -65,7 +62,9 @@ enum status run_events_read(const char *path, struct run_events *out, struct err
 enum status run_events_merge(const struct run_events *metrics, const struct run_events *waiting, struct run_events *out,
                              struct error *err);
 
-/* Writes the line of the event and syncs it: from now on it may take effect.  STATUS_IO, STATUS_NOMEM. */
+/* Writes the line of the event and syncs it: from now on it takes effect.  Where the disk has no room for it just then it
+ * waits in its place before all later lines, and no checkpoint is saved without it (metrics.h).  STATUS_IO, STATUS_NOMEM:
+ * nothing was recorded, and nothing may take effect; STATUS_SYSTEM: the record may be damaged, the run must end. */
 enum status run_event_record(struct metrics *metrics, const struct run_event *event, struct error *err);
 
 /* What a training of RUN that stands at `step` has to do: at once, without a new line (*now), and when the step comes,

@@ -22,14 +22,12 @@ static const struct kind {
 };
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
-uint64_t run_event_acts(const struct run_event *e)
-{
-    return e->step;
-}
-
 void run_event_text(const struct run_event *e, struct buffer *out)
 {
-    buffer_printf(out, "lr %g from step %" PRIu64, e->factor, e->step + 1);
+    buffer_printf(out, "%s", kinds[e->kind].name);
+    if (kinds[e->kind].factor)
+        buffer_printf(out, " %g", e->factor);
+    buffer_printf(out, " from step %" PRIu64, e->step + 1);
 }
 
 /* ---- lists ---- */
@@ -45,7 +43,7 @@ enum status run_events_add(struct run_events *list, const struct run_event *even
         list->room = more;
     }
     size_t at = list->n++;
-    for (; at > 0 && run_event_acts(&list->items[at - 1]) > run_event_acts(event); at--)
+    for (; at > 0 && list->items[at - 1].step > event->step; at--)
         list->items[at] = list->items[at - 1];
     list->items[at] = *event;
     return STATUS_OK;
@@ -62,7 +60,7 @@ static bool same(const struct run_event *a, const struct run_event *b)
     return a->step == b->step && a->kind == b->kind && memcmp(&a->factor, &b->factor, sizeof a->factor) == 0;
 }
 
-/* The end of the lines of one step, which begin at `begin`: what is in order of acting is in order of steps too. */
+/* The end of the lines of one step, which begin at `begin`. */
 static size_t same_step(const struct run_events *list, size_t begin)
 {
     size_t end = begin;
@@ -194,11 +192,16 @@ static json_t *more_of(const struct run_event *e)
 
 enum status run_event_record(struct metrics *metrics, const struct run_event *event, struct error *err)
 {
+    enum status st = metrics_flush(metrics, err); /* before, as a line that waits cannot be taken back */
+    if (st != STATUS_OK)
+        return st;
     json_t *more = more_of(event);
-    enum status st = more ? metrics_write_event(metrics, event->step, kinds[event->kind].name, more, err)
+    st = more ? metrics_write_event(metrics, event->step, kinds[event->kind].name, more, err)
                           : error_set(err, STATUS_NOMEM, "no memory for an event of the run");
     json_decref(more);
-    return st == STATUS_OK ? metrics_sync(metrics, err) : st;
+    if (st != STATUS_OK || metrics_sync(metrics, err) == STATUS_OK || metrics_waiting(metrics) > 0)
+        return st;
+    return STATUS_SYSTEM;
 }
 
 /* A path in the run; "" when memory ran out, which no file has. */
@@ -273,12 +276,12 @@ enum status run_events_resume(const char *run, uint64_t step, struct run_events 
                       metrics.num_damaged > 1 ? ", and others after it" : "");
     for (size_t i = 0, kept = 0; i < all.n && st == STATUS_OK; i++) {
         const struct run_event *e = &all.items[i];
-        if (run_event_acts(e) < step)
+        if (e->step < step)
             continue; /* the checkpoint has it */
         /* A line of the metrics that stays: those of this step come first, in the metrics' order. */
-        while (kept < metrics.n && run_event_acts(&metrics.items[kept]) < step)
+        while (kept < metrics.n && metrics.items[kept].step < step)
             kept++;
-        if (e->step <= step && kept < metrics.n && same(e, &metrics.items[kept])) {
+        if (e->step == step && kept < metrics.n && same(e, &metrics.items[kept])) {
             kept++;
             st = run_events_add(now, e, err);
         } else {

@@ -19,6 +19,7 @@
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 #include "train/checkpoint_internal.h"
+#include "train/control_protocol.h"
 #include "train/metrics_log.h"
 #include "train/run_events.h"
 
@@ -31,7 +32,7 @@
 
 #define PARSERS(X)                                                                                                     \
     X(safetensors)                                                                                                     \
-    X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(documents) X(metrics) X(events) X(trainer)
+    X(shards) X(gguf) X(llmc) X(config) X(tokenizer) X(encoder) X(chat) X(corpus) X(shard) X(documents) X(metrics) X(events) X(control) X(trainer)
 
 static char directory[64];
 
@@ -402,11 +403,43 @@ static void events(const uint8_t *data, size_t size)
         return;
     }
     for (size_t i = 0; i < list.n; i++)
-        if (i && run_event_acts(&list.items[i]) < run_event_acts(&list.items[i - 1]))
+        if (i && list.items[i].step < list.items[i - 1].step)
             fail("events out of order");
     if (list.num_damaged && !strstr(list.damage, directory))
         fail("a damaged line without a sentence");
     run_events_release(&list);
+}
+
+/* A request to a training: what is read of it is within its range, says the same when written and read again, and a
+ * refusal makes an answer of one line. */
+static void control(const uint8_t *data, size_t size)
+{
+    struct control_request request, again;
+    struct error err = {0};
+    struct buffer line = {0};
+    if (control_request_parse((const char *)data, size, &request, &err) != STATUS_OK) {
+        json_t *refusal = control_refusal(err.text);
+        if (!err.text[0] || json_write(refusal, false, &line, NULL) != STATUS_OK || memchr(line.data, '\n', line.len))
+            fail("a request refused without a sentence");
+        json_decref(refusal);
+        buffer_release(&line);
+        return;
+    }
+    if (!(request.timeout_s >= 0 && request.timeout_s <= CONTROL_TIMEOUT_MAX_S) ||
+        !(request.factor >= 0 && request.factor <= RUN_EVENT_MAX_FACTOR) || request.spheres < 0 || request.spheres > 1885)
+        fail("a request out of its range");
+    json_t *object = control_request_json(&request);
+    if (json_write(object, false, &line, NULL) != STATUS_OK ||
+        control_request_parse(line.data, line.len, &again, &err) != STATUS_OK)
+        fail("a request that cannot be said again");
+    if (again.command != request.command || memcmp(&again.factor, &request.factor, sizeof again.factor) != 0 ||
+        again.spheres != request.spheres || !again.prompt != !request.prompt ||
+        (again.prompt && strcmp(again.prompt, request.prompt) != 0))
+        fail("a request that says something else the second time");
+    json_decref(object);
+    buffer_release(&line);
+    control_request_release(&request);
+    control_request_release(&again);
 }
 
 #endif

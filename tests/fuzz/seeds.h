@@ -196,6 +196,11 @@ static void all_seeds(void)
         "\"after_step\": 9, \"first_sample\": 9, \"last_sample\": 17, \"reason\": 3, \"step\": 18, \"loss\": 7.5,"
         "\"grad_norm\": null, \"bound\": 5.0, \"spike_first_sample\": 17, \"spike_last_sample\": 17}]}}";
     seed("trainer", trainer_text, sizeof trainer_text - 1);
+    static const char *const requests[] = {
+        "{\"command\": \"status\"}", "{\"command\": \"sample\", \"prompt\": \"a\\u00e9\\n\", \"timeout_s\": 2.5}",
+        "{\"command\": \"lr\", \"factor\": 0.25}", "{\"command\": \"spheres\", \"spheres\": 64}"};
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+        seed("control", requests[i], strlen(requests[i]));
 
     const float x[7] = {1, 2, 3, 4, 5, 6, 7};
     const struct tensor_view views[] = {
