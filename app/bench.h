@@ -21,6 +21,7 @@ int bench_pool(int argc, char **argv);
 int bench_limits(int argc, char **argv);
 int bench_tokenizer(int argc, char **argv);
 int bench_generate(int argc, char **argv);
+int bench_save(int argc, char **argv);
 
 double bench_median(double *values, size_t n); /* sorts them */
 
@@ -31,6 +32,10 @@ struct bench_list {
 };
 enum status bench_parse_list(const char *flag, const char *text, uint64_t min, uint64_t max, struct bench_list *list,
                              struct error *err);
+
+/* A shard of random tokens below `vocab`; a directory below TMPDIR for it, whose path goes to `path` ("" on failure). */
+enum status bench_random_tokens(const char *path, size_t n, size_t vocab, struct error *err);
+enum status bench_scratch(char *path, size_t size, struct error *err);
 
 const char *bench_isa(void); /* the name of the chosen one */
 

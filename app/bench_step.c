@@ -49,7 +49,7 @@ struct step_figures {
     struct buffer phases; /* their table, or lines of CSV; empty when not asked for */
 };
 
-static enum status write_random_tokens(const char *path, size_t n, size_t vocab, struct error *err)
+enum status bench_random_tokens(const char *path, size_t n, size_t vocab, struct error *err)
 {
     enum { CHUNK = 4096 };
     int32_t ids[CHUNK];
@@ -212,7 +212,7 @@ static enum status bench_length(struct step_bench *b, size_t seq_len, struct err
     const char *file = path.data;
     enum status status = train_settings_check(&s, err);
     if (status == STATUS_OK)
-        status = write_random_tokens(file, (4 * s.batch_size + 1) * seq_len + 1, s.model.vocab_size, err);
+        status = bench_random_tokens(file, (4 * s.batch_size + 1) * seq_len + 1, s.model.vocab_size, err);
     if (status == STATUS_OK && (!(tokens = tokens_open(&file, 1, err)) ||
                                 !(iterator = batch_iterator_create(tokens, &options, err)) ||
                                 !(training = training_create(&s, err))))
@@ -238,7 +238,7 @@ static enum status bench_length(struct step_bench *b, size_t seq_len, struct err
     return status;
 }
 
-static enum status make_scratch(char *path, size_t size, struct error *err)
+enum status bench_scratch(char *path, size_t size, struct error *err)
 {
     const char *tmp = getenv("TMPDIR");
     int n = snprintf(path, size, "%s/cllm-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
@@ -252,7 +252,7 @@ static enum status make_scratch(char *path, size_t size, struct error *err)
 
 static enum status bench_steps(struct step_bench *b, struct error *err)
 {
-    enum status status = make_scratch(b->scratch, sizeof b->scratch, err);
+    enum status status = bench_scratch(b->scratch, sizeof b->scratch, err);
     if (status != STATUS_OK)
         return status;
     struct model_config config = b->flags.settings.model;

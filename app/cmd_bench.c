@@ -15,6 +15,7 @@ static const struct command benches[] = {
     {"matmul", bench_matmul, "matrix products of given shapes"},
     {"limits", bench_limits, "what this machine's units and memory can do"},
     {"tokenizer", bench_tokenizer, "encoding text, and training a vocabulary"},
+    {"save", bench_save, "what checkpoints cost a training, beside it and with it waiting"},
     {"generate", bench_generate, "reading a prompt and writing tokens"},
 };
 

@@ -62,8 +62,7 @@ void file_writer_write(struct file_writer *writer, const void *bytes, size_t n);
 enum status file_writer_close(struct file_writer *writer, bool sync, uint64_t *size_bytes, uint32_t *crc32,
                               struct error *err); /* frees the writer either way; the outs may be NULL */
 
-/* What this thread writes through a file_writer from now on is given up when stop(ctx) says so; it is asked every few
- * MiB and before a sync, and the writer's _close then returns STATUS_CANCELLED.  NULL: never, as at first. */
+/* What this thread writes through a file_writer from now on is given up when stop(ctx) says so; it is asked every MiB and before a sync, and the writer's _close then returns STATUS_CANCELLED.  NULL: never, as at first. */
 void file_writer_stop_when(bool (*stop)(const void *ctx), const void *ctx);
 
 enum status file_crc32(const char *path, uint64_t *size_bytes, uint32_t *crc32, struct error *err);

@@ -45,6 +45,14 @@ refuses "save-every: beyond counting" 1 "10m" "$@" --save-every 9999999999999999
 refuses "save-every: a time beyond a year" 1 "save_seconds" "$@" --save-every 999999h
 refuses "save-mode" 2 "overlapped, blocking" "$@" --save-mode lazy
 
+"$CLLM" bench save --preset shakespeare-char-cpu --n-layer 1 --n-embd 32 --n-head 2 --vocab-size 65 --batch-size 2 --seq-len 32 --repeat 1 \
+    --steps 1 --dir . --csv >csv 2>stderr
+check "bench save: as many cells as names" awk -F, 'NR == 1 { n = NF } NF != n || n != 17 { bad = 1 } END { exit bad || NR != 2 }' csv
+check "it leaves nothing behind" test ! -e cllm-bench
+mkdir cllm-bench && touch cllm-bench/mine
+refuses "bench save: a directory that is not its own" 1 "cllm-bench" bench save --preset demo --dir .
+check "which it leaves alone" test -f cllm-bench/mine
+
 plan() { "$CLLM" plan --preset gpt2 --steps 1000 --json "$@" | grep snapshot_bytes; }
 check "plan shows the copy" sh -c 'test "$1" -gt 1400000000' - "$(plan --save-every 100 | tr -dc 0-9)"
 check "none when saving blocks" test "$(plan --save-every 100 --save-mode blocking | tr -dc 0-9)" = 0
