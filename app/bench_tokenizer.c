@@ -23,32 +23,37 @@ static const struct option_usage usage = {
         "counting and merging, on one. Without --tokenizer it encodes with the one it has trained.",
     .examples = "  cllm bench tokenizer --data text.txt\n"
                 "  cllm bench tokenizer --data text.txt --tokenizer tokenizer.json --threads 1,2,8 --peer peer.txt\n",
-    .notes = "--peer FILE holds figures of another encoder, a line each: its name and its MB/s on one thread; they are "
-             "printed beside ours with the ratio.\n",
+    .notes = "--peer FILE holds figures of another encoder, a line each: its name, its MB/s on one thread and, if there is a third "
+             "column, its seconds of training; they are printed beside ours with the ratio. scripts/peer_tokenizers.py "
+             "measures Hugging Face's tokenizers so.\n",
 };
 
 enum { PIECE_BYTES = 256 * 1024, MAX_PIECES = 1 << 16 };
 
-/* The text, cut where it may be. */
+/* The text, cut where it may be; what a piece becomes has its room from the first pass on, as in `cllm tokenizer encode`. */
 struct pieces {
     const struct tokenizer *tokenizer;
     const char *text;
     size_t begin[MAX_PIECES + 1], n;
-    size_t tokens[MAX_PIECES];
+    struct buffer ids[MAX_PIECES];
 };
+
+static void pieces_free(struct pieces *p)
+{
+    for (size_t i = 0; p && i < p->n; i++)
+        buffer_release(&p->ids[i]);
+    mem_free(p);
+}
 
 static enum status encode_pieces(size_t begin, size_t end, void *arg)
 {
     struct pieces *p = arg;
-    struct buffer ids = {0};
     enum status status = STATUS_OK;
     for (size_t i = begin; i < end && status == STATUS_OK; i++) {
-        buffer_clear(&ids);
+        buffer_clear(&p->ids[i]);
         status = tokenizer_encode_with(p->tokenizer, i ? TOKENIZER_CONTINUES : 0, p->text + p->begin[i],
-                                       p->begin[i + 1] - p->begin[i], &ids, NULL);
-        p->tokens[i] = ids.len / sizeof(int32_t);
+                                       p->begin[i + 1] - p->begin[i], &p->ids[i], NULL);
     }
-    buffer_release(&ids);
     return status;
 }
 
@@ -88,7 +93,8 @@ static enum status encode_with(struct pieces *p, size_t len, uint64_t threads, u
     return status;
 }
 
-static enum status print_peers(const char *path, double ours, struct error *err)
+/* trained_s: our training, 0 when there was none. */
+static enum status print_peers(const char *path, double ours, double trained_s, struct error *err)
 {
     struct buffer text = {0};
     enum status status = file_read(path, 1 << 16, &text, err);
@@ -97,17 +103,21 @@ static enum status print_peers(const char *path, double ours, struct error *err)
         if (*next)
             *next++ = 0;
         char name[64];
-        double value;
-        if (sscanf(line, "%63s %lf", name, &value) != 2 || !(value > 0))
-            status = error_set(err, STATUS_FORMAT, "%s: \"%.100s\" should be a name and MB/s", path, line);
+        double value, training_s;
+        const int columns = sscanf(line, "%63s %lf %lf", name, &value, &training_s);
+        if (columns < 2 || !(value > 0) || (columns == 3 && !(training_s > 0)))
+            status = error_set(err, STATUS_FORMAT, "%s: \"%.100s\" should be a name, MB/s and perhaps seconds of training",
+                               path, line);
         else
             printf("%-10s %8.1f MB/s on 1 thread; ours is %.1f times that\n", name, value, ours / value);
+        if (status == STATUS_OK && columns == 3 && trained_s > 0)
+            printf("%-10s %8.2f s of training; ours is %.1f times as fast\n", name, training_s, training_s / trained_s);
     }
     buffer_release(&text);
     return status;
 }
 
-static enum status train_on(const char *text, size_t len, uint64_t vocab_size, struct tokenizer **made,
+static enum status train_on(const char *text, size_t len, uint64_t vocab_size, struct tokenizer **made, double *seconds,
                             struct error *err)
 {
     static const char *const end_of_text = "<|endoftext|>";
@@ -118,6 +128,7 @@ static enum status train_on(const char *text, size_t len, uint64_t vocab_size, s
     const uint64_t counted = clock_now_ns();
     if (status == STATUS_OK && !(*made = tokenizer_train(blank, counts, vocab_size, 0, err)))
         status = err->status;
+    *seconds = 1e-9 * (double)(clock_now_ns() - start);
     if (status == STATUS_OK)
         printf("training   %u tokens from %zu different words: counting %.2f s (%.1f MB/s), merging %.2f s\n",
                tokenizer_vocab_size(*made), word_counts_distinct(counts), 1e-9 * (double)(counted - start),
@@ -154,7 +165,7 @@ int bench_tokenizer(int argc, char **argv)
     struct buffer text = {0};
     struct tokenizer *tokenizer = NULL;
     struct pieces *pieces = mem_calloc(1, sizeof *pieces);
-    double one = 0;
+    double one = 0, trained_s = 0;
     bench_default_threads(automatic, sizeof automatic);
     enum status status = bench_parse_list("threads", list ? list : automatic, 1, POOL_THREADS_MAX, &threads, &err);
     if (status == STATUS_OK && !pieces)
@@ -163,7 +174,7 @@ int bench_tokenizer(int argc, char **argv)
         status = file_read(data, (size_t)4 << 30, &text, &err);
     if (status == STATUS_OK)
         status = path ? ((tokenizer = tokenizer_load(path, &err)) ? STATUS_OK : err.status)
-                      : train_on(text.data ? text.data : "", text.len, vocab_size, &tokenizer, &err);
+                      : train_on(text.data ? text.data : "", text.len, vocab_size, &tokenizer, &trained_s, &err);
     if (status == STATUS_OK) {
         pieces->tokenizer = tokenizer;
         pieces->text = text.data;
@@ -174,17 +185,21 @@ int bench_tokenizer(int argc, char **argv)
         status = encode_with(pieces, text.len, threads.value[i], repeat, &speed, &err);
         size_t tokens = 0;
         for (size_t k = 0; k < pieces->n; k++)
-            tokens += pieces->tokens[k];
+            tokens += pieces->ids[k].len / sizeof(int32_t);
         if (status == STATUS_OK)
-            printf("encoding   %8.1f MB/s on %llu thread%s (%zu tokens of %zu bytes)\n", speed,
+            printf("encoding   %8.1f MB/s on %llu thread%s (%zu tokens of %zu bytes)", speed,
                    (unsigned long long)threads.value[i], threads.value[i] == 1 ? "" : "s", tokens, text.len);
+        if (status == STATUS_OK && one > 0)
+            printf(", %.2f times one thread", speed / one);
+        if (status == STATUS_OK)
+            putchar('\n');
         if (threads.value[i] == 1)
             one = speed;
     }
     if (status == STATUS_OK && peer)
-        status = one > 0 ? print_peers(peer, one, &err)
+        status = one > 0 ? print_peers(peer, one, trained_s, &err)
                          : error_set(&err, STATUS_CONFIG, "--peer compares figures on 1 thread; add it to --threads");
-    mem_free(pieces);
+    pieces_free(pieces);
     tokenizer_free(tokenizer);
     buffer_release(&text);
     return status == STATUS_OK ? EXIT_CODE_OK : command_failed(usage.command, &err);
