@@ -243,7 +243,8 @@ static int run(struct train_run *r, const sigset_t *watched)
     struct error err = {0};
     struct training_job job = {
         .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
-        .tokenizer = r->tokenizer, .settings_hash = r->settings_hash, .saver = r->saver, .measured = r->measured,
+        .tokenizer = r->tokenizer, .validation = r->validation, .settings_hash = r->settings_hash, .saver = r->saver,
+        .measured = r->measured,
         .crew = &r->crew, .stop = r->interrupt.token, .waiting = &r->waiting, .sample_prompt = f->sample_prompt,
         .sample_tokens = f->sample_tokens,
         .log_every = f->log_every, .done = tell_done,
@@ -286,6 +287,12 @@ static bool owes_evaluation(const struct train_run *r)
         &(struct training_job){.training = r->training, .iterator = r->iterator, .metrics = r->metrics});
 }
 
+static bool stopped_early(const struct train_run *r)
+{
+    return training_thread_stopped_early(
+        &(struct training_job){.training = r->training, .validation = r->validation});
+}
+
 static int train(struct train_run *r)
 {
     struct error err = {0};
@@ -314,6 +321,10 @@ static int train(struct train_run *r)
             run_directory_discard(r->run);
             r->run = NULL;
         }
+    } else if (stopped_early(r)) {
+        train_print_header(r);
+        status_line_print(&r->line, "the run is finished: it stopped early; --early-stop 0 goes on with it\n");
+        code = EXIT_CODE_OK;
     } else if (training_step(r->training) >= r->info.settings.steps && !owes_evaluation(r)) {
         train_print_header(r);
         status_line_print(&r->line, "the run is finished: all its steps are done\n");

@@ -198,6 +198,8 @@ enum status settings_flags_finish(struct settings_flags *flags, const struct opt
         if (kind != base->optimizer)
             adapt(s, base, kind, options);
     }
+    if (flags->save_best)
+        s->save_best = 1;
     if (flags->on_spike) {
         enum status status = spike_policy_parse(flags->on_spike, &s->spikes.policy, err);
         if (status != STATUS_OK)

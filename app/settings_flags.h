@@ -17,6 +17,7 @@ struct settings_flags {
     const char *fit;       /* bytes as people type them, or "auto"; NULL: as it comes */
     const char *recompute; /* "none", "all" or a number; NULL: as it was */
     const char *save_every, *save_mode; /* NULL: as it was */
+    bool save_best;
     size_t vocab_size;
     double dropout;
     struct train_settings base; /* before the flags */
@@ -73,7 +74,10 @@ enum status settings_flags_fit(const struct settings_flags *flags, const struct 
     OPT_U64("eval-every", &(f)->settings.eval_every, 0, OPTION_WHOLE_MAX,                                              \
             "steps between evaluations; 0 = only at the end"),                                                         \
         OPT_U64("eval-batches", &(f)->settings.eval_batches, 0, OPTION_WHOLE_MAX,                                      \
-                "micro-batches in an evaluation; 0 = all of the validation part")
+                "micro-batches in an evaluation; 0 = all of the validation part"),                                    \
+        OPT_U64("early-stop", &(f)->settings.early_stop, 0, OPTION_WHOLE_MAX,                                          \
+                "ends the run when so many evaluations in a row brought no new best; 0 = never (0)"),                  \
+        OPT_FLAG("save-best", &(f)->save_best, "a checkpoint of each evaluation that is the best so far")
 
 #define SETTINGS_SAMPLE_EVERY_FLAG(f)                                                                                  \
     OPT_U64("sample-every", &(f)->settings.sample_every, 0, OPTION_WHOLE_MAX,                                          \

@@ -45,6 +45,7 @@ struct train_run {
     struct training *training;
     struct threaded_training *system;
     struct metrics *metrics;
+    struct validation validation;
     struct saver *saver;
     struct run_events waiting; /* to be applied again when their step comes */
     struct buffer tokenizer_json, tokenizer_config;

@@ -272,7 +272,8 @@ static enum status open_metrics(struct train_run *r, struct error *err)
     r->metrics =
         metrics_open(path_join(&path, run_directory_path(r->run), "metrics.jsonl"), training_step(r->training), err);
     buffer_release(&path);
-    return r->metrics ? STATUS_OK : err->status;
+    return r->metrics ? validation_read(&r->validation, metrics_path(r->metrics), r->info.settings.eval_every, err)
+                      : err->status;
 }
 
 static enum status sync_metrics(void *ctx, struct error *err)

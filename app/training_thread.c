@@ -33,6 +33,8 @@ struct training_thread {
     struct training_result result;
     uint64_t start_ns, mark_ns, stats_ns;
     struct run_saver saver;
+    struct validation validation;
+    bool is_best, over; /* the present step's evaluation: the best so far; the last one of this run */
     bool stats_failed;            /* told already */
     uint64_t compute_ns, wait_ns; /* sums over spheres at the last step */
     double seconds_per_step;      /* smoothed, for the ETA */
@@ -147,6 +149,9 @@ static enum status evaluate(struct training_thread *t, struct error *err)
     status = metrics_write_val(job->metrics, step, loss, seconds_since(t->start_ns), err);
     if (status != STATUS_OK)
         return status;
+    training_note_validation(job->training, loss);
+    t->is_best = validation_note(&t->validation, step, loss);
+    t->over = validation_is_over(&t->validation, training_settings(job->training)->early_stop);
     t->result.val_loss = loss;
     t->result.val_step = step;
     mutex_lock(t->mu);
@@ -232,6 +237,26 @@ static enum status write_lines(struct training_thread *t, const struct metrics_s
     return status;
 }
 
+/* No new best for so long that the run ends here; the checkpoint of its end is made as at any end. */
+static enum status stop_early(struct training_thread *t, uint64_t step, struct error *err)
+{
+    const struct validation *v = &t->validation;
+    char text[200] = "";
+    snprintf(text, sizeof text, "step %" PRIu64 "  stopping early: no new best in %" PRIu64 " evaluations", step,
+             v->since_best);
+    if (v->best_step)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "; the best was %.4f at step %" PRIu64, v->best_loss,
+                 v->best_step);
+    say(t, text);
+    json_t *more = json_pack("{s:I, s:I, s:o}", "evaluations", (json_int_t)v->since_best, "best_step",
+                             (json_int_t)v->best_step, "best_val_loss",
+                             v->best_step ? json_real(v->best_loss) : json_null());
+    enum status status = more ? metrics_write_event(t->job->metrics, step, "early_stop", more, err)
+                              : error_set(err, STATUS_NOMEM, "no memory to record the early stop");
+    json_decref(more);
+    return status;
+}
+
 static enum status roll_back(struct training_thread *t, struct error *err)
 {
     const struct training_job *job = t->job;
@@ -242,6 +267,8 @@ static enum status roll_back(struct training_thread *t, struct error *err)
     if (status == STATUS_OK)
         status = training_roll_back(job->training, run_directory_path(job->run), job->settings_hash, job->metrics,
                                     &loaded, &after_step, &warning, err);
+    if (status == STATUS_OK)
+        status = validation_read(&t->validation, metrics_path(job->metrics), t->validation.every, err);
     if (status == STATUS_OK) {
         buffer_printf(&text, "%sback to step %" PRIu64 ", from the checkpoint of step %" PRIu64,
                       warning.data ? warning.data : "", after_step, loaded);
@@ -287,6 +314,11 @@ static void say_time(struct training_thread *t)
     buffer_release(&text);
 }
 
+bool training_thread_stopped_early(const struct training_job *job)
+{
+    return validation_is_over(&job->validation, training_settings(job->training)->early_stop);
+}
+
 static enum status after_step(void *ctx, struct threaded_training *system, bool save_asked, struct error *err)
 {
     struct training_thread *t = ctx;
@@ -315,16 +347,20 @@ static enum status after_step(void *ctx, struct threaded_training *system, bool 
             say(t, text.data);
         buffer_release(&text);
     }
+    t->is_best = false;
     if (status == STATUS_OK && evaluation_is_due(job, line.step))
         status = evaluate(t, err);
     if (status == STATUS_OK && !last && due(line.step, s->sample_every))
         status = sample(t, job->sample_prompt, job->sample_tokens, NULL, err);
     if (status == STATUS_OK)
         status = run_saver_look(&t->saver, line.step, err);
-    if (status == STATUS_OK && !last && (save_asked || run_saver_due(&t->saver, line.step)))
+    if (status == STATUS_OK && !last && !t->over &&
+        (save_asked || run_saver_due(&t->saver, line.step) || (t->is_best && s->save_best)))
         status = save(t, err);
     if (status == STATUS_OK && clock_now_ns() - t->stats_ns > stats_period_ns)
         status = write_stats(t, err);
+    if (status == STATUS_OK && t->over && !last && (status = stop_early(t, line.step, err)) == STATUS_OK)
+        status = STATUS_CANCELLED; /* ends the epoch; drive knows why */
     set_busy(t, NULL);
     t->mark_ns = clock_now_ns();
     return status;
@@ -376,10 +412,13 @@ static void drive(void *arg)
     struct training_control *control = training_control_start(t, job, err);
     if (!control)
         status = err->status;
-    if (status == STATUS_OK && training_thread_owes_evaluation(job))
+    if (status == STATUS_OK && training_thread_owes_evaluation(job)) {
         status = evaluate(t, err);
+        if (status == STATUS_OK && t->over && training_step(job->training) < steps)
+            status = stop_early(t, training_step(job->training), err);
+    }
     t->mark_ns = clock_now_ns();
-    while (status == STATUS_OK && training_step(job->training) < steps && !threaded_training_stopping(job->system))
+    while (status == STATUS_OK && !t->over && training_step(job->training) < steps && !threaded_training_stopping(job->system))
         status = threaded_train_epoch(job->system);
     if (status == STATUS_CANCELLED)
         status = STATUS_OK; /* asked for; the weights are those of the last whole step */
@@ -427,6 +466,7 @@ struct training_thread *training_thread_start(const struct training_job *job, st
     t->job = job;
     run_saver_init(&t->saver, job->saver, job->training, job->metrics, say, t);
     t->start_ns = clock_now_ns();
+    t->validation = job->validation;
     t->result.val_loss = t->result.loss = NAN;
     t->result.first_step = t->now.step = training_step(job->training);
     t->now.steps = training_settings(job->training)->steps;

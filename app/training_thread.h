@@ -18,11 +18,16 @@
 #include "train/run_directory.h"
 #include "train/run_events.h"
 #include "train/threaded_training.h"
+#include "train/validation.h"
 #include "train/time_plan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The evaluations so far say that the run is over (--early-stop). */
+struct training_job;
+bool training_thread_stopped_early(const struct training_job *job);
 
 /* What the thread works with.  All borrowed; nobody else touches any of it while the thread runs, but for commands to
  * `system`. */
@@ -33,6 +38,7 @@ struct training_job {
     struct run_directory *run;
     struct metrics *metrics;
     const struct tokenizer *tokenizer; /* may be NULL */
+    struct validation validation; /* of the lines that the metrics have */
     uint32_t settings_hash;
     struct saver *saver;
     struct crew *crew;         /* for samples, which its token gives up; has as many spheres as `system` */

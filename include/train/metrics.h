@@ -32,6 +32,8 @@ struct metrics_step {
 struct metrics *metrics_open(const char *path, uint64_t step, struct error *err);
 void metrics_close(struct metrics *metrics); /* NULL is fine */
 
+const char *metrics_path(const struct metrics *metrics); /* as it was opened */
+
 /* Whether the validation loss of `step` was there when the file was opened: a run that was stopped during an evaluation
  * makes up for it. */
 bool metrics_has_val(const struct metrics *metrics);

@@ -57,6 +57,8 @@ struct train_settings {
     uint64_t keep_every;     /* steps; those at multiples are made and stay for good; 0 = none */
     enum save_mode save_mode;
     uint64_t sample_every;   /* steps; 0 = only at the end */
+    uint64_t early_stop;     /* evaluations without a new best one, after which the run ends; 0 = never */
+    uint64_t save_best;      /* 1: a checkpoint of each evaluation that is the best so far */
 };
 
 /* gpt2, gpt2-medium, gpt2-large, shakespeare-char, shakespeare-char-cpu, llama-char-cpu, demo.  STATUS_CONFIG: unknown,

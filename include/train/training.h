@@ -55,6 +55,9 @@ double training_last_loss(const struct training *training);       /* mean of the
 double training_last_grad_norm(const struct training *training);  /* before clipping */
 double training_last_lr(const struct training *training);
 
+/* The validation loss of the present step is `loss`: a checkpoint of it says so, and the one with the least is `best`. */
+void training_note_validation(struct training *training, double loss);
+
 /* The schedule's rate is multiplied by this from the next step on (Muon's own rate too): 0 … RUN_EVENT_MAX_FACTOR, 1 at
  * first.  Part of the training's state, so it is in its checkpoints.  By the driving thread, between two steps. */
 double training_lr_factor(const struct training *training);

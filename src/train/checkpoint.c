@@ -121,8 +121,10 @@ static enum status write_checkpoint(const struct training *t, const char *checkp
 
 static enum status tidy(const struct training *t, const char *checkpoints, struct error *err)
 {
-    const struct checkpoint_kept kept = checkpoint__kept(t);
-    const enum status st = checkpoint__point_latest(checkpoints, t->step, err);
+    struct checkpoint_kept kept = checkpoint__kept(t);
+    enum status st = checkpoint__point_latest(checkpoints, t->step, err);
+    if (st == STATUS_OK)
+        st = checkpoint__point_best(checkpoints, t->step, &kept.best, err);
     return st == STATUS_OK ? checkpoint__prune(checkpoints, &kept, err) : st;
 }
 

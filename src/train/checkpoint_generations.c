@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static bool parse_name(const char *name, uint64_t *step)
 static bool parse_temporary(const char *name, long *pid)
 {
     const char *tmp = strstr(name, ".tmp-");
-    if (!tmp || (strncmp(name, "step-", 5) != 0 && strncmp(name, "latest", 6) != 0))
+    if (!tmp || (strncmp(name, "step-", 5) != 0 && strncmp(name, "latest", 6) != 0 && strncmp(name, "best", 4) != 0))
         return false;
     char *end;
     *pid = strtol(tmp + 5, &end, 10);
@@ -115,13 +116,14 @@ static enum status take_away_directory(const char *latest, struct error *err)
     return lstat(latest, &st) == 0 && S_ISDIR(st.st_mode) ? file_remove_tree(latest, err) : STATUS_OK;
 }
 
-enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err)
+/* Makes the link `name` name this step's. */
+static enum status point(const char *checkpoints, const char *name, uint64_t step, struct error *err)
 {
     struct buffer tmp = {0}, latest = {0};
     char target[40];
     snprintf(target, sizeof target, "step-%08" PRIu64, step);
-    buffer_printf(&tmp, "%s/latest.tmp-%ld", checkpoints, (long)getpid());
-    path_join(&latest, checkpoints, "latest");
+    buffer_printf(&tmp, "%s/%s.tmp-%ld", checkpoints, name, (long)getpid());
+    path_join(&latest, checkpoints, name);
     enum status st;
     unlink(checkpoint__text(&tmp));
     if (symlink(target, checkpoint__text(&tmp)) != 0)
@@ -131,6 +133,51 @@ enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, str
         unlink(checkpoint__text(&tmp));
     buffer_release(&tmp);
     buffer_release(&latest);
+    return st;
+}
+
+enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err)
+{
+    return point(checkpoints, "latest", step, err);
+}
+
+/* One that cannot be read has no part in it: loading it would tell. */
+static double val_loss_of(const char *checkpoints, uint64_t step)
+{
+    struct trainer_state *state = mem_alloc(sizeof *state);
+    struct buffer directory = {0};
+    struct error ignored;
+    checkpoint__path(&directory, checkpoints, step);
+    const bool good =
+        state && checkpoint__read_trainer(checkpoint__text(&directory), state, &ignored) == STATUS_OK && state->step == step;
+    const double loss = good ? state->val_loss : NAN;
+    buffer_release(&directory);
+    mem_free(state);
+    return loss;
+}
+
+enum status checkpoint__point_best(const char *checkpoints, uint64_t step, uint64_t *best, struct error *err)
+{
+    uint64_t *steps;
+    size_t n;
+    double least = NAN;
+    enum status st = checkpoint__list(checkpoints, &steps, &n, err);
+    *best = UINT64_MAX;
+    for (size_t i = n; i-- > 0 && steps[i] <= step;) { /* from the oldest on */
+        const double loss = val_loss_of(checkpoints, steps[i]);
+        if (isnan(loss) || loss >= least)
+            continue;
+        least = loss;
+        *best = steps[i];
+    }
+    mem_free(steps);
+    if (st == STATUS_OK && *best != UINT64_MAX)
+        return point(checkpoints, "best", *best, err);
+    struct buffer link = {0};
+    path_join(&link, checkpoints, "best");
+    if (st == STATUS_OK && unlink(checkpoint__text(&link)) != 0 && errno != ENOENT)
+        st = error_set(err, STATUS_IO, "cannot remove the link %s: %s", checkpoint__text(&link), strerror(errno));
+    buffer_release(&link);
     return st;
 }
 
@@ -152,7 +199,7 @@ static enum status remove_generation(const char *checkpoints, uint64_t step, str
 struct checkpoint_kept checkpoint__kept(const struct training *t)
 {
     const struct spike_settings *spikes = &t->settings.spikes;
-    struct checkpoint_kept kept = {.step = t->step, .keep = t->settings.keep, .keep_every = t->settings.keep_every, .back_to = UINT64_MAX};
+    struct checkpoint_kept kept = {.step = t->step, .keep = t->settings.keep, .keep_every = t->settings.keep_every, .best = UINT64_MAX, .back_to = UINT64_MAX};
     if (spikes->policy == SPIKE_ROLLBACK)
         kept.back_to = t->step > spikes->margin ? t->step - spikes->margin : 0;
     return kept;
@@ -171,7 +218,7 @@ enum status checkpoint__prune(const char *checkpoints, const struct checkpoint_k
         way_back++;
     for (size_t i = n; i-- > later && st == STATUS_OK;) {
         const bool for_good = kept->keep_every && steps[i] && steps[i] % kept->keep_every == 0;
-        if (i - later < kept->keep || for_good || (i == way_back && kept->back_to != UINT64_MAX))
+        if (i - later < kept->keep || for_good || steps[i] == kept->best || (i == way_back && kept->back_to != UINT64_MAX))
             continue;
         st = remove_generation(checkpoints, steps[i], err);
     }
@@ -191,5 +238,6 @@ enum status checkpoint__forget(const char *checkpoints, uint64_t loaded, uint64_
         if (steps[i] > after && steps[i] <= last)
             st = remove_generation(checkpoints, steps[i], err);
     mem_free(steps);
-    return st;
+    uint64_t best;
+    return st == STATUS_OK ? checkpoint__point_best(checkpoints, loaded, &best, err) : st;
 }

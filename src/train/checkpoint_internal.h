@@ -68,6 +68,7 @@ struct trainer_state {
     uint32_t settings_hash;
     double loss, grad_norm, lr, lr_factor;
     struct spike_state spikes;
+    double val_loss; /* NaN: the step was not evaluated when it was saved */
 };
 
 json_t *checkpoint__trainer_json(const struct training *t, uint32_t settings_hash); /* NULL: no memory */
@@ -89,10 +90,15 @@ void checkpoint__remove_stale(const char *checkpoints, bool all);
 /* Makes `latest` name this step's. */
 enum status checkpoint__point_latest(const char *checkpoints, uint64_t step, struct error *err);
 
+/* Makes `best` name the one with the least validation loss of those up to `step`, the earliest of several; without one
+ * there is no `best`.  Its step, or UINT64_MAX. */
+enum status checkpoint__point_best(const char *checkpoints, uint64_t step, uint64_t *best, struct error *err);
+
 /* Which generations a prune after the save of `step` leaves. */
 struct checkpoint_kept {
     uint64_t step, keep; /* the newest `keep` up to `step` */
     uint64_t keep_every; /* and those at its multiples; 0: none */
+    uint64_t best;       /* and this one; UINT64_MAX: none */
     uint64_t back_to;    /* and the newest up to this step, where a rollback may lead; UINT64_MAX: none may */
 };
 struct checkpoint_kept checkpoint__kept(const struct training *t);

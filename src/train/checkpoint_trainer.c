@@ -31,6 +31,11 @@ json_t *checkpoint__trainer_json(const struct training *t, uint32_t settings_has
         json_decref(object);
         return NULL;
     }
+    if (object && t->validated && t->val_step == t->step && isfinite(t->val_loss) &&
+        json_object_set_new(object, "val_loss", json_real(t->val_loss)) != 0) {
+        json_decref(object);
+        return NULL;
+    }
     return object;
 }
 
@@ -78,6 +83,9 @@ enum status checkpoint__read_trainer(const char *directory, struct trainer_state
                        RUN_EVENT_MAX_FACTOR);
     if (st == STATUS_OK)
         st = spike__from_json(&out->spikes, json_object_get(object, "spikes"), where, err);
+    out->val_loss = NAN;
+    if (st == STATUS_OK)
+        st = json_get_double(object, "val_loss", false, &out->val_loss, where, err);
     if (st == STATUS_OK && out->spikes.skipped > out->step)
         st = error_set(err, STATUS_FORMAT, "%s: more steps are skipped than there were", where);
     json_decref(object);
@@ -96,4 +104,7 @@ void checkpoint__apply_trainer(struct training *t, const struct trainer_state *s
     t->last_lr = state->lr;
     t->lr_factor = state->lr_factor;
     t->spikes = state->spikes;
+    t->validated = !isnan(state->val_loss);
+    t->val_step = state->step;
+    t->val_loss = state->val_loss;
 }

@@ -106,6 +106,11 @@ enum status metrics_set_aside(struct metrics *m, uint64_t step, const char *path
     return st;
 }
 
+const char *metrics_path(const struct metrics *m)
+{
+    return m->path;
+}
+
 bool metrics_has_val(const struct metrics *m)
 {
     return m->has_val;

@@ -109,6 +109,8 @@ static const struct field {
     {"keep_every", COUNT, false, false, false, IN(keep_every)},
     {"save_mode", SAVE_MODE, false, false, false, IN(save_mode)},
     {"sample_every", U64, false, false, false, IN(sample_every)},
+    {"early_stop", COUNT, false, false, false, IN(early_stop)},
+    {"save_best", COUNT, false, false, false, IN(save_best)},
 #undef IN
 };
 enum { SAVE_SECONDS_MAX = 366 * 24 * 3600 };
@@ -285,6 +287,11 @@ enum status train_settings_check(const struct train_settings *s, struct error *e
         REFUSE("muon_momentum is %g, it must be at least 0 and below 1", s->muon_momentum);
     if (s->recompute > s->model.n_layer)
         REFUSE("recompute is %zu, the model has %zu layers", s->recompute, s->model.n_layer);
+    if (s->early_stop > 0 && (s->eval_every == 0 || !(s->val_fraction > 0)))
+        REFUSE("early_stop is %" PRIu64 ", which takes evaluations: eval_every and val_fraction must be above 0",
+               s->early_stop);
+    if (s->save_best > 1)
+        REFUSE("save_best is %" PRIu64 ", it must be 0 or 1", s->save_best);
     if ((st = spike_settings_check(&s->spikes, err)) != STATUS_OK)
         return st;
     if (s->keep < 2)

@@ -412,6 +412,13 @@ bool training_short_of_snapshot(const struct training *t)
     return t->short_of_snapshot;
 }
 
+void training_note_validation(struct training *t, double loss)
+{
+    t->validated = true;
+    t->val_step = t->step;
+    t->val_loss = loss;
+}
+
 const struct training_memory *training_planned(const struct training *t)
 {
     return &t->memory;

@@ -43,6 +43,9 @@ struct training {
     double lr_factor; /* of the schedule's rate */
     bool short_of_snapshot; /* training_short_of_snapshot */
     struct spike_state spikes;
+    bool validated;  /* val_loss is that of `val_step` */
+    uint64_t val_step;
+    double val_loss;
 };
 
 /* The plan where the program itself is known, or taken, to need so much. */
