@@ -175,6 +175,8 @@ enum status checkpoint__point_best(const char *checkpoints, uint64_t step, uint6
         return point(checkpoints, "best", *best, err);
     struct buffer link = {0};
     path_join(&link, checkpoints, "best");
+    if (st == STATUS_OK)
+        st = take_away_directory(checkpoint__text(&link), err);
     if (st == STATUS_OK && unlink(checkpoint__text(&link)) != 0 && errno != ENOENT)
         st = error_set(err, STATUS_IO, "cannot remove the link %s: %s", checkpoint__text(&link), strerror(errno));
     buffer_release(&link);
