@@ -109,8 +109,9 @@ static void *ours_prepare(struct gemm_case *c, int threads, bool bf16_operands, 
 {
     struct ours *o = mem_calloc(1, sizeof *o);
     struct team_options options = {.num_spheres = threads, .backend = TEAM_PTHREAD};
-    options.scratch_bytes =
-        bf16_operands ? matmul_bf16_scratch_bytes() : weight_grad_scratch_bytes(DTYPE_F32, c->gradient ? c->k : 1);
+    options.scratch_bytes = bf16_operands ? matmul_bf16_scratch_bytes()
+                            : c->gradient ? weight_grad_scratch_bytes(DTYPE_F32, c->k)
+                                          : matmul_scratch_bytes(DTYPE_F32);
     if (!o) {
         error_set(err, STATUS_NOMEM, "no memory for a product");
         return NULL;

@@ -2,8 +2,8 @@
  * app/bench_matmul.c - `cllm bench matmul`: matrix products of given shapes, as a share of the machine's peak and beside
  * other libraries where the build has them (`make cllm-bench`).
  *
- * All contenders make a product in turn, in the same run and on the same operands; each one's time is the median of its goes,
- * and some elements of what it made are compared with sums in double.
+ * All contenders make a product in turn, go by go, on the same operands; each one's time is the median of its goes, and some
+ * elements of what it made are compared with sums in double.
  */
 #include "app/bench.h"
 #include "app/bench_gemm.h"
@@ -18,6 +18,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const struct option_usage matmul_usage = {
     .command = "bench matmul",
@@ -31,12 +32,12 @@ static const struct option_usage matmul_usage = {
                 "  cllm bench matmul --shapes data/gemm_shapes.txt --dtype bf16 --csv\n",
 };
 
-enum { MAX_CONTENDERS = 8, MAX_GOES = 1000, SAMPLES = 24 };
+enum { MAX_CONTENDERS = 8, MAX_GOES = 1000, SAMPLES = 24, PAUSE_NS = 10000000 };
 
 struct tally { /* of one dtype and one number of spheres, over the shapes */
     double log_share, log_ratio[MAX_CONTENDERS], log_best, worst;
     char worst_name[64];
-    size_t shapes;
+    size_t shapes, ratios[MAX_CONTENDERS], bests;
 };
 
 struct matmul_bench {
@@ -119,26 +120,57 @@ static enum status check_result(const struct gemm_case *c, const char *who, stru
     return STATUS_OK;
 }
 
-static enum status time_product(const struct matmul_bench *b, const struct gemm_contender *who, struct gemm_case *c,
-                                int threads, double *ms, struct error *err)
-{
+/* One that was asked for a product. */
+struct asked {
+    const struct gemm_contender *who;
+    void *self; /* NULL: a library that does not make such a product here */
     double each[MAX_GOES];
+};
+
+/* Ready and checked.  What a library refuses is left out; we ourselves may not fail. */
+static enum status ask(struct asked *a, const struct gemm_contender *who, struct gemm_case *c, int threads,
+                       struct error *err)
+{
+    a->who = who;
     memset(c->c, 0xff, c->m * c->n * sizeof *c->c); /* NaN: nobody inherits a result */
-    void *self = who->prepare(c, threads, err);
-    if (!self)
-        return err->status;
-    who->run(self);
-    enum status status = check_result(c, who->name, err);
+    a->self = who->prepare(c, threads, err);
+    if (!a->self)
+        return who->peer && err->status == STATUS_SYSTEM ? STATUS_OK : err->status;
+    who->run(a->self);
+    return check_result(c, who->name, err);
+}
+
+/* All in turn, so that what else the machine does meets all alike.  Before each there is a pause, for the threads of a library
+ * spin for some milliseconds after its product.  ms: medians, 0 for who was left out. */
+static enum status time_product(const struct matmul_bench *b, struct gemm_case *c, int threads, double *ms,
+                                struct error *err)
+{
+    struct asked *asked = mem_calloc(b->num_who, sizeof *asked);
+    if (!asked)
+        return error_set(err, STATUS_NOMEM, "no memory for the times of a product");
+    enum status status = STATUS_OK;
+    for (size_t w = 0; status == STATUS_OK && w < b->num_who; w++)
+        status = ask(&asked[w], &b->who[w], c, threads, err);
     size_t n = 0;
     for (double total = 0; status == STATUS_OK && n < b->goes && (n < 3 || total < 1e3 * b->seconds); n++) {
-        const uint64_t start = clock_now_ns();
-        who->run(self);
-        each[n] = 1e-6 * (double)(clock_now_ns() - start);
-        total += each[n];
+        double longest = 0;
+        for (size_t w = 0; w < b->num_who; w++) {
+            if (!asked[w].self)
+                continue;
+            nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+            const uint64_t start = clock_now_ns();
+            asked[w].who->run(asked[w].self);
+            asked[w].each[n] = 1e-6 * (double)(clock_now_ns() - start);
+            longest = asked[w].each[n] > longest ? asked[w].each[n] : longest;
+        }
+        total += longest;
     }
-    who->finish(self);
-    if (status == STATUS_OK)
-        *ms = bench_median(each, n);
+    for (size_t w = 0; w < b->num_who; w++) {
+        if (asked[w].self)
+            asked[w].who->finish(asked[w].self);
+        ms[w] = asked[w].self && status == STATUS_OK ? bench_median(asked[w].each, n) : 0;
+    }
+    mem_free(asked);
     return status;
 }
 
@@ -163,6 +195,11 @@ static void print_dtype(struct matmul_bench *b, const struct gemm_case *c, size_
     for (size_t w = 0; w < b->num_who; w++) {
         if (b->who[w].bf16_operands != bf16_operands)
             continue;
+        if (!(ms[w] > 0)) {
+            if (!b->csv)
+                printf("   %s %8s %5s ", b->who[w].name, "-", "-");
+            continue;
+        }
         const double gflops = 1e-6 * flops / ms[w];
         if (!b->who[w].peer) {
             ours = ms[w];
@@ -173,6 +210,7 @@ static void print_dtype(struct matmul_bench *b, const struct gemm_case *c, size_
                        100 * gflops / b->peak[t][bf16_operands]);
         } else {
             tally->log_ratio[w] += log(ms[w] / ours);
+            tally->ratios[w]++;
             best = best > 0 && best < ms[w] ? best : ms[w];
             if (!b->csv)
                 printf("   %s %8.1f %5.2fx", b->who[w].name, gflops, ms[w] / ours);
@@ -185,7 +223,7 @@ static void print_dtype(struct matmul_bench *b, const struct gemm_case *c, size_
     fflush(stdout);
     if (best > 0) {
         tally->log_best += log(best / ours);
-        if (tally->shapes == 0 || best / ours < tally->worst) {
+        if (tally->bests++ == 0 || best / ours < tally->worst) {
             tally->worst = best / ours;
             snprintf(tally->worst_name, sizeof tally->worst_name, "%s", c->name);
         }
@@ -206,12 +244,12 @@ static void print_sums(const struct matmul_bench *b)
                    b->peak[t][d]);
             size_t peers = 0;
             for (size_t w = 0; w < b->num_who; w++)
-                if (b->who[w].peer && b->who[w].bf16_operands == (d == 1)) {
-                    printf("; %.2fx %s", exp(y->log_ratio[w] / n), b->who[w].name);
+                if (y->ratios[w] > 0) {
+                    printf("; %.2fx %s", exp(y->log_ratio[w] / (double)y->ratios[w]), b->who[w].name);
                     peers++;
                 }
             if (peers > 1)
-                printf("; %.2fx the better one", exp(y->log_best / n));
+                printf("; %.2fx the better one", exp(y->log_best / (double)y->bests));
             if (peers)
                 printf("; least %.2fx (%s)", y->worst, y->worst_name);
             printf("\n");
@@ -229,8 +267,7 @@ static enum status bench_shape(struct matmul_bench *b, struct gemm_case *c, stru
         return status;
     for (size_t t = 0; status == STATUS_OK && t < b->threads.n; t++) {
         double ms[MAX_CONTENDERS] = {0};
-        for (size_t w = 0; status == STATUS_OK && w < b->num_who; w++)
-            status = time_product(b, &b->who[w], c, (int)b->threads.value[t], &ms[w], err);
+        status = time_product(b, c, (int)b->threads.value[t], ms, err);
         for (int d = 0; status == STATUS_OK && d < 2; d++)
             if (strcmp(b->dtype, d ? "f32" : "bf16") != 0)
                 print_dtype(b, c, t, d == 1, ms);

@@ -21,11 +21,13 @@
 /* C [m,n] = (add +) (init + A [m,k] · B [k,n]), the sum over k in order, by fused multiply-add, starting at init.
  * B goes in panels of nr columns: element (p,j) at b[j/nr * b_panel + p*b_row + j%nr].  Packed by pack_f32 it has b_row = nr and
  * b_panel = k*nr; a plain row-major matrix has b_panel = nr and its own b_row.  Nothing beyond column n-1 is read.
+ * A lies in rows or columns, or in panels of mr rows as pack_a_f32 makes them: a_row = 1, a_col = mr, a_panel = k*mr.
  * Strides in floats.  C must not overlap A or B; init and add may be C. */
 struct gemm {
     size_t m, n, k;
     const float *a;
     ptrdiff_t a_row, a_col; /* element (i,p) at a[i*a_row + p*a_col] */
+    size_t a_panel;         /* 0, or the distance of panels: then at a[i/mr*a_panel + i%mr*a_row + p*a_col] */
     const float *b;
     size_t b_panel, b_row;
     const float *init;      /* NULL: 0; init_row 0: one row for all (a bias) */
@@ -39,6 +41,7 @@ struct gemm {
 /* The rest of the list, in a word each; n is the length of a row, any value from 0 up:
  *
  * pack_f32                dst panels of B from element (p,j) at src[p*row + j*col], padding 0
+ * pack_a_f32              dst panels of A from element (i,p) at src[i*row + p*col], padding 0; quick where row or col is 1
  * layernorm_f32           y = (x-mean)*rstd*weight + bias; writes mean and rstd = 1/sqrt(var+eps)
  * layernorm_backward_f32  ADDS to dx; writes y again unless NULL.  dx may not be dy
  * layernorm_columns_f32   dweight[j] = sum over rows of dy*xhat, dbias[j] = sum of dy, rows in order; add: ADDS that
@@ -81,6 +84,9 @@ struct kernels {
  * counts as unset here and is reported by kernels_choose, which the command calls first. */
 const struct kernels *kernels_get(void);
 enum status kernels_choose(struct error *err);
+
+/* A core's second level of cache, as blocks are cut for it (topology/cache.h). */
+size_t kernels_l2_bytes(void);
 
 /* The table of one ISA, NULL when it is not built in, this CPU cannot run it, or it has no f32 kernels of its own: the levels
  * above avx512 add bf16 units and use avx512's (kernels_bf16.h).  For tests and benchmarks. */

@@ -3,6 +3,7 @@
  */
 #include "kernels/kernels.h"
 #include "kernels/kernels_bf16.h"
+#include "topology/cache.h"
 
 #include <stdatomic.h>
 
@@ -65,6 +66,11 @@ enum status kernels_choose(struct error *err)
         isa--;
     atomic_store(&chosen, kernels_of(isa));
     return status;
+}
+
+size_t kernels_l2_bytes(void)
+{
+    return cache_core_bytes(2);
 }
 
 const struct kernels *kernels_get(void)

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * matmul.c - blocking for the caches around kernels' gemm_f32; what is rounded to bf16 goes on in matmul_rounded.c.
+ * matmul.c - blocking for the caches around kernels' gemm_f32; what is rounded to bf16 goes on in matmul_rounded.c, the
+ * gradient of a matrix in matmul_grad.c.
  *
- * Rows through a matrix: the row block is the caller's (it is in L2 already); panels of B stream past it.  The sum
- * over k may be cut into blocks of DEPTH: the chain goes on from what was stored, so the bits stay the same.  Not
- * when add is y, which a partial sum would overwrite.
- * Gradient of a matrix: tiles of at most TILE_IN x TILE_OUT are the units members own; rows come in blocks of ROWS, partial
- * sums in a tile that stays in L2.  An operand whose rows lie further apart than NEAR_ROWS floats, so that every row is
- * another page, is copied into scratch first; nearer ones are walked where they lie.
- * What bounds it beside the FMAs is reading x and dy from L3, out/TILE_OUT and in/TILE_IN times; narrow matrices get
- * half-wide tiles all the same, or there would be too few to share out evenly.
+ * Rows of x go in blocks that are packed into scratch and read once for each panel of B, in one stream that the CPU fetches
+ * ahead; a panel's part stays in L2 while they pass.  Narrow products are not worth the packing.  The sum over k may be
+ * cut: the chain goes on from what was stored, so the bits stay the same.  Not when add is y, which a partial sum would
+ * overwrite.
  */
 #include "ops/matmul.h"
 
@@ -18,12 +15,8 @@
 
 #include <string.h>
 
-enum { TILE_IN = 192, TILE_OUT = 128, SMALL_OUT = 512, ROWS = 256, DEPTH = 3072, NEAR_ROWS = 640 };
-
-static size_t ceil_div(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
+/* Packed from so many columns on; from fewer where all of a tile's rows fall into one set of L1 (4 KiB apart). */
+enum { PACK_COLS = 384, PACK_COLS_CLASH = 64, CLASH = 1024 };
 
 static size_t panel_width(enum dtype dtype)
 {
@@ -105,41 +98,68 @@ void matmul_pack_below(struct sphere *me, struct packed *dst, const struct part 
     }
 }
 
-/* Columns begin … end-1 of the product, begin at a panel's edge; k in blocks, so that a panel's block stays in L2. */
+/* Floats of a block of x's rows: more than L2 holds, for they are read in order; 1.5 of it did best. */
+static size_t block_floats(void)
+{
+    return kernels_l2_bytes() * 3 / 2 / sizeof(float);
+}
+
+/* The depth of a block: its part of a panel of B is a quarter of L2 at most. */
+static size_t block_depth(const struct kernels *kn, size_t k)
+{
+    const size_t most = kernels_l2_bytes() / 4 / sizeof(float) / kn->nr;
+    return k > most ? even_part(k, most, 16) : k;
+}
+
+/* Columns begin … end-1 of the product, begin at a panel's edge. */
 static void product(struct sphere *me, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
                     const struct packed *b, const float *bias, const float *add, size_t add_stride, size_t begin,
                     size_t end)
 {
     const struct kernels *kn = kernels_get();
-    if (begin >= end || rows == 0)
+    if (begin >= end || rows == 0 || b->k == 0)
         return;
     sphere_count_flops(me, 2 * (uint64_t)rows * (end - begin) * b->k);
     if (b->dtype == DTYPE_BF16) {
         rounded__product(me, y, y_stride, x, x_stride, rows, b, bias, add, add_stride, begin, end);
         return;
     }
-    const size_t depth = add == y ? b->k : DEPTH;
-    for (size_t k0 = 0; k0 < b->k; k0 += depth) {
-        const size_t k = b->k - k0 < depth ? b->k - k0 : depth;
-        const bool last = k0 + k == b->k;
-        struct gemm g = {.m = rows, .n = end - begin, .k = k, .a = x + k0, .a_row = (ptrdiff_t)x_stride, .a_col = 1};
-        g.b = (const float *)b->data + begin * b->k + k0 * kn->nr;
-        g.b_panel = b->k * kn->nr;
-        g.b_row = kn->nr;
-        g.c = y + begin;
-        g.c_row = (ptrdiff_t)y_stride;
-        if (k0 > 0) {
-            g.init = g.c;
-            g.init_row = g.c_row;
-        } else if (bias) {
-            g.init = bias + begin;
+    const size_t depth = add == y ? b->k : block_depth(kn, b->k);
+    const bool pack = rows >= kn->mr && depth * kn->mr <= block_floats() &&
+                      end - begin >= (x_stride % CLASH == 0 ? PACK_COLS_CLASH : PACK_COLS);
+    const size_t block = pack ? even_part(rows, block_floats() / depth / kn->mr * kn->mr, kn->mr) : rows;
+    const size_t mark = arena_mark(&me->scratch);
+    float *panels = pack ? arena_alloc(&me->scratch, block_floats() * sizeof(float)) : NULL;
+    for (size_t i = 0; i < rows; i += block)
+        for (size_t k0 = 0; k0 < b->k; k0 += depth) {
+            const size_t m = rows - i < block ? rows - i : block, k = b->k - k0 < depth ? b->k - k0 : depth;
+            struct gemm g = {.m = m, .n = end - begin, .k = k, .a = x + i * x_stride + k0, .a_col = 1};
+            g.a_row = (ptrdiff_t)x_stride;
+            if (pack) {
+                kn->pack_a_f32(panels, g.a, g.a_row, 1, m, k);
+                g.a = panels;
+                g.a_row = 1;
+                g.a_col = (ptrdiff_t)kn->mr;
+                g.a_panel = k * kn->mr;
+            }
+            g.b = (const float *)b->data + begin * b->k + k0 * kn->nr;
+            g.b_panel = b->k * kn->nr;
+            g.b_row = kn->nr;
+            g.c = y + i * y_stride + begin;
+            g.c_row = (ptrdiff_t)y_stride;
+            if (k0 > 0) {
+                g.init = g.c;
+                g.init_row = g.c_row;
+            } else if (bias) {
+                g.init = bias + begin;
+            }
+            if (add && k0 + k == b->k) {
+                g.add = add + i * add_stride + begin;
+                g.add_row = (ptrdiff_t)add_stride;
+            }
+            kn->gemm_f32(&g);
         }
-        if (last && add) {
-            g.add = add + begin;
-            g.add_row = (ptrdiff_t)add_stride;
-        }
-        kn->gemm_f32(&g);
-    }
+    arena_reset(&me->scratch, mark);
 }
 
 void matmul_rows(struct sphere *me, float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
@@ -150,7 +170,7 @@ void matmul_rows(struct sphere *me, float *y, size_t y_stride, const float *x, s
 
 size_t matmul_scratch_bytes(enum dtype dtype)
 {
-    return dtype == DTYPE_BF16 ? rounded__product_scratch_bytes() : 0;
+    return dtype == DTYPE_BF16 ? rounded__product_scratch_bytes() : arena_piece_bytes(block_floats() * sizeof(float));
 }
 
 struct share matmul_column_share(const struct sphere *me, enum dtype dtype, size_t n)
@@ -167,121 +187,4 @@ void matmul_columns(struct sphere *me, float *y, size_t y_stride, const float *x
 {
     const struct share s = matmul_column_share(me, b->dtype, b->n);
     product(me, y, y_stride, x, x_stride, rows, b, bias, add, add_stride, s.begin, s.end);
-}
-
-/* The tile of an [in,out] matrix: in is cut evenly, in fours. */
-struct tile {
-    size_t rows, cols, down, across;
-};
-static struct tile tile_of(size_t in, size_t out)
-{
-    struct tile t = {.down = ceil_div(in, TILE_IN), .cols = out <= SMALL_OUT ? TILE_OUT / 2 : TILE_OUT};
-    t.rows = ceil_div(ceil_div(in, t.down), 4) * 4;
-    t.down = ceil_div(in, t.rows);
-    t.across = ceil_div(out, t.cols);
-    return t;
-}
-
-size_t weight_grad_units(enum dtype dtype, size_t in, size_t out)
-{
-    if (dtype == DTYPE_BF16)
-        return rounded__grad_units(in, out);
-    const struct tile t = tile_of(in, out);
-    return t.down * t.across;
-}
-
-size_t weight_grad_scratch_bytes(enum dtype dtype, size_t rows)
-{
-    if (dtype == DTYPE_BF16)
-        return rounded__grad_scratch_bytes();
-    const size_t k = rows < ROWS ? rows : ROWS;
-    return arena_piece_bytes(k * TILE_IN * sizeof(float)) + arena_piece_bytes(panels_bytes(k, TILE_OUT)) +
-           arena_piece_bytes(sizeof(float) * TILE_IN * TILE_OUT);
-}
-
-static void copy_block(float *dst, const float *src, size_t stride, size_t rows, size_t cols)
-{
-    for (size_t r = 0; r < rows; r++)
-        memcpy(dst + r * cols, src + r * stride, cols * sizeof(float));
-}
-
-/* The next block of rows, on its way while this one is multiplied: short pieces far apart, which no CPU foresees. */
-static void fetch_block(const float *src, size_t stride, size_t rows, size_t cols)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c += 16)
-            __builtin_prefetch(src + r * stride + c, 0, 2);
-}
-
-static void grad_tile(const struct kernels *kn, const struct weight_grad *g, size_t i0, size_t m, size_t j0, size_t n,
-                      float *xs, float *dys, float *sum)
-{
-    float *dw = g->dw + i0 * g->out + j0;
-    for (size_t r0 = 0; r0 < g->rows; r0 += ROWS) {
-        const size_t k = g->rows - r0 < ROWS ? g->rows - r0 : ROWS;
-        const bool first = r0 == 0, last = r0 + k == g->rows;
-        const float *x = g->x + r0 * g->x_stride + i0, *dy = g->dy + r0 * g->dy_stride + j0;
-        struct gemm p = {.m = m, .n = n, .k = k, .a = x, .a_row = 1, .a_col = (ptrdiff_t)g->x_stride};
-        if (g->x_stride > NEAR_ROWS) {
-            copy_block(xs, x, g->x_stride, k, m);
-            p.a = xs;
-            p.a_col = (ptrdiff_t)m;
-        }
-        p.b = dy;
-        p.b_panel = kn->nr;
-        p.b_row = g->dy_stride;
-        if (g->dy_stride > NEAR_ROWS) {
-            kn->pack_f32(dys, dy, (ptrdiff_t)g->dy_stride, 1, k, n);
-            p.b = dys;
-            p.b_panel = k * kn->nr;
-            p.b_row = kn->nr;
-        }
-        if (!last) {
-            const size_t next = g->rows - r0 - k < ROWS ? g->rows - r0 - k : ROWS;
-            fetch_block(x + ROWS * g->x_stride, g->x_stride, next, m);
-            fetch_block(dy + ROWS * g->dy_stride, g->dy_stride, next, n);
-        }
-        p.c = last ? dw : sum;
-        p.c_row = last ? (ptrdiff_t)g->out : TILE_OUT;
-        if (!first) {
-            p.init = sum;
-            p.init_row = TILE_OUT;
-        } else if (g->mode == GRAD_CONTINUE) {
-            p.init = dw;
-            p.init_row = (ptrdiff_t)g->out;
-        }
-        if (last && g->mode == GRAD_ADD) {
-            p.add = dw;
-            p.add_row = (ptrdiff_t)g->out;
-        }
-        kn->gemm_f32(&p);
-    }
-}
-
-static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t end)
-{
-    const struct weight_grad *g = ctx;
-    const struct kernels *kn = kernels_get();
-    const struct tile t = tile_of(g->in, g->out);
-    const size_t mark = arena_mark(&me->scratch), k = g->rows < ROWS ? g->rows : ROWS;
-    float *xs = arena_alloc(&me->scratch, k * TILE_IN * sizeof(float));
-    float *dys = arena_alloc(&me->scratch, panels_bytes(k, TILE_OUT));
-    float *sum = arena_alloc(&me->scratch, sizeof(float) * TILE_IN * TILE_OUT);
-    for (size_t u = begin; u < end; u++) {
-        const size_t i0 = u % t.down * t.rows, j0 = u / t.down * t.cols;
-        const size_t m = g->in - i0 < t.rows ? g->in - i0 : t.rows, n = g->out - j0 < t.cols ? g->out - j0 : t.cols;
-        grad_tile(kn, g, i0, m, j0, n, xs, dys, sum);
-        sphere_count_flops(me, 2 * (uint64_t)m * n * g->rows);
-    }
-    arena_reset(&me->scratch, mark);
-}
-
-struct work weight_grad_work(const struct weight_grad *g)
-{
-    if (g->dtype == DTYPE_BF16)
-        return rounded__grad_work(g);
-    const struct tile t = tile_of(g->in, g->out);
-    const size_t n = t.cols < g->out ? t.cols : g->out;
-    return (struct work){
-        .units = t.down * t.across, .cost = 2 * (uint64_t)t.rows * n * g->rows, .run = grad_run, .ctx = g};
 }

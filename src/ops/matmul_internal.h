@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * matmul_internal.h - the products of ops/matmul.h whose operands are rounded to bf16 (matmul_rounded.c).
+ * matmul_internal.h - what the sources of ops/matmul.h share: matmul.c, matmul_grad.c, and matmul_rounded.c, where operands
+ * are rounded to bf16.
  */
 #ifndef OPS_MATMUL_INTERNAL_H
 #define OPS_MATMUL_INTERNAL_H
 
 #include "ops/matmul.h"
+
+static inline size_t ceil_div(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* The step that cuts n into as few parts as steps of `most` would, of nearly one size; a multiple of `grain`, as `most` is. */
+static inline size_t even_part(size_t n, size_t most, size_t grain)
+{
+    return ceil_div(ceil_div(n, ceil_div(n, most)), grain) * grain;
+}
 
 size_t rounded__panel_width(void);
 size_t rounded__packed_bytes(size_t k, size_t n);

@@ -18,11 +18,6 @@
 enum { ROWS = 192, DEPTH = 1024, PACK_DEPTH = 256, PANEL_MAX = 64 };
 enum { TILE_IN = GEMM_BF16_ROWS, TILE_OUT = GEMM_BF16_COLS, SMALL_OUT = 512, SPAN = 512 };
 
-static size_t ceil_div(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;

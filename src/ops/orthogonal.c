@@ -43,7 +43,8 @@ void orthogonal_space_take(struct orthogonal_space *space, struct arena *arena, 
 
 size_t orthogonal_scratch_bytes(size_t rows)
 {
-    return weight_grad_scratch_bytes(DTYPE_F32, rows);
+    const size_t gradient = weight_grad_scratch_bytes(DTYPE_F32, rows), product = matmul_scratch_bytes(DTYPE_F32);
+    return gradient > product ? gradient : product;
 }
 
 /* x [n] divided by its norm + tiny; every member adds the partial sums up for itself, in the same order. */

@@ -71,6 +71,7 @@ static void within(const char *what, const struct kernels *k, size_t i, double g
 struct gemm_case {
     size_t m, n, k;
     bool transposed, init, add, plain; /* plain: B as it lies, row-major */
+    bool panels;                       /* A in panels */
 };
 
 static void gemm_once(const struct kernels *kn, const struct gemm_case *c, float *out /* [m,n] */)
@@ -79,13 +80,17 @@ static void gemm_once(const struct kernels *kn, const struct gemm_case *c, float
     float *a = numbers(m * k, 1), *b = numbers(k * n, 2), *init = numbers(n, 3), *add = numbers(m * n, 4);
     float *packed = malloc((n + kn->nr) * k * sizeof *packed);
     kn->pack_f32(packed, b, (ptrdiff_t)(c->transposed ? 1 : n), (ptrdiff_t)(c->transposed ? k : 1), k, n);
-    struct guarded y = guard(m * (n + pad), NULL);
+    struct guarded y = guard(m * (n + pad), NULL), panels = guard((m + kn->mr - 1) / kn->mr * kn->mr * k, NULL);
+    const size_t a_row = c->transposed ? 1 : k, a_col = c->transposed ? m : 1;
+    if (c->panels)
+        kn->pack_a_f32(panels.x, a, (ptrdiff_t)a_row, (ptrdiff_t)a_col, m, k);
     kn->gemm_f32(&(struct gemm){.m = m,
                                 .n = n,
                                 .k = k,
-                                .a = a,
-                                .a_row = (ptrdiff_t)(c->transposed ? 1 : k),
-                                .a_col = (ptrdiff_t)(c->transposed ? m : 1),
+                                .a = c->panels ? panels.x : a,
+                                .a_row = c->panels ? 1 : (ptrdiff_t)a_row,
+                                .a_col = (ptrdiff_t)(c->panels ? kn->mr : a_col),
+                                .a_panel = c->panels ? k * kn->mr : 0,
                                 .b = c->plain ? b : packed,
                                 .b_panel = c->plain ? kn->nr : k * kn->nr,
                                 .b_row = c->plain ? n : kn->nr,
@@ -111,7 +116,7 @@ static void gemm_once(const struct kernels *kn, const struct gemm_case *c, float
         for (size_t j = n; j < n + pad; j++)
             ck_assert_msg(y.x[i * (n + pad) + j] == POISON, "gemm writes beyond its columns");
     }
-    release(&y, "gemm");
+    release(&y, "gemm"), release(&panels, "pack_a");
     free(a), free(b), free(init), free(add), free(packed);
 }
 
@@ -127,7 +132,8 @@ START_TEST(test_gemm)
                                     .transposed = r.word[3] & 1,
                                     .init = r.word[3] & 2,
                                     .add = r.word[3] & 4,
-                                    .plain = (r.word[3] & 9) == 8};
+                                    .plain = (r.word[3] & 9) == 8,
+                                    .panels = r.word[3] & 16};
         float *want = malloc(c.m * c.n * sizeof *want), *got = malloc(c.m * c.n * sizeof *got);
         gemm_once(kernels_of(ISA_PORTABLE), &c, want);
         EACH_ISA(kn)
@@ -175,6 +181,67 @@ START_TEST(test_gemm_goes_on)
         free(p), free(whole), free(parts);
     }
     free(a), free(b);
+}
+END_TEST
+
+/* Panels of A: where each element goes, zeros beyond, from rows, from columns and from neither. */
+START_TEST(test_pack_a)
+{
+    const size_t sizes[] = {1, 2, 5, 6, 7, 11, 12, 13, 15, 16, 17, 31, 33, 47, 63};
+    enum { N = sizeof sizes / sizeof *sizes };
+    EACH_ISA(kn)
+    {
+        for (size_t at = 0; at < 3 * N * N; at++) {
+            const size_t m = sizes[at % N], k = sizes[at / N % N], way = at / N / N;
+            const size_t row = way == 0 ? k : way == 1 ? 1 : 2, col = way == 0 ? 1 : way == 1 ? m : 2 * m;
+            const size_t last = (m - 1) * row + (k - 1) * col + 1; /* nothing behind it is ours: poison the reader */
+            float *src = numbers(last, at);
+            struct guarded p = guard((m + kn->mr - 1) / kn->mr * kn->mr * k, NULL);
+            kn->pack_a_f32(p.x, src, (ptrdiff_t)row, (ptrdiff_t)col, m, k);
+            for (size_t i = 0; i < (m + kn->mr - 1) / kn->mr * kn->mr; i++)
+                for (size_t q = 0; q < k; q++) {
+                    const float want = i < m ? src[i * row + q * col] : 0;
+                    ck_assert_msg(memcmp(&p.x[i / kn->mr * kn->mr * k + q * kn->mr + i % kn->mr], &want, 4) == 0,
+                                  "%s: %zu x %zu, way %zu: element %zu,%zu", isa_name(kn->isa), m, k, way, i, q);
+                }
+            release(&p, "pack_a"), free(src);
+        }
+    }
+}
+END_TEST
+
+/* The same of whole tiles in panels, whose steps go by fours. */
+START_TEST(test_special_values_in_panels)
+{
+    const float special[] = {1e-40f, INFINITY, NAN, -1.5f, -INFINITY, 3e38f};
+    enum { SPECIAL = sizeof special / sizeof *special, DEEP = 9 };
+    EACH_ISA(kn)
+    {
+        for (size_t at = 0; at < DEEP; at++) {
+            float a[16 * DEEP] = {0}, b[64 * DEEP], c[16 * 64];
+            for (size_t i = 0; i < kn->mr; i++)
+                a[at * kn->mr + i] = special[(i + at) % SPECIAL];
+            for (size_t i = 0; i < 64 * DEEP; i++)
+                b[i] = 1;
+            kn->gemm_f32(&(struct gemm){.m = kn->mr,
+                                        .n = kn->nr,
+                                        .k = DEEP,
+                                        .a = a,
+                                        .a_row = 1,
+                                        .a_col = (ptrdiff_t)kn->mr,
+                                        .a_panel = DEEP * kn->mr,
+                                        .b = b,
+                                        .b_panel = DEEP * kn->nr,
+                                        .b_row = kn->nr,
+                                        .c = c,
+                                        .c_row = (ptrdiff_t)kn->nr});
+            for (size_t i = 0; i < kn->mr * kn->nr; i++) {
+                const float want = special[(i / kn->nr + at) % SPECIAL];
+                ck_assert_msg(isnan(want) ? isnan(c[i]) : c[i] == want, "%s: %g became %g", isa_name(kn->isa),
+                              (double)want, (double)c[i]);
+            }
+        }
+    }
 }
 END_TEST
 
@@ -642,6 +709,8 @@ int main(void)
     TCase *t = tcase_create("every ISA");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_gemm);
+    tcase_add_test(t, test_pack_a);
+    tcase_add_test(t, test_special_values_in_panels);
     tcase_add_test(t, test_gemm_goes_on);
     tcase_add_test(t, test_gemm_rows_that_clash);
     tcase_add_test(t, test_special_values);

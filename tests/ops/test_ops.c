@@ -91,7 +91,7 @@ static void grad(struct weight_grad g, int width)
 
 START_TEST(test_weight_grad)
 {
-    const size_t shapes[][3] = {{1, 1, 1}, {700, 13, 37}, {300, 200, 600}, {513, 385, 65}, {5, 250, 129}, {1100, 31, 260}};
+    const size_t shapes[][3] = {{1, 1, 1}, {700, 13, 37}, {300, 200, 600}, {513, 385, 65}, {5, 250, 129}, {1100, 31, 260}, {400, 390, 790}};
     const enum dtype dtype = DTYPES[_i];
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         const size_t rows = shapes[s][0], in = shapes[s][1], out = shapes[s][2], n = in * out;
@@ -176,6 +176,34 @@ START_TEST(test_rows)
 }
 END_TEST
 
+/* Wide products pack their rows, narrow ones do not: member by member, with few columns each, the bits are the same.  Blocks of
+ * rows and of k, rows 4 KiB apart, rows that are a tile's or fewer, an addend that is the output. */
+START_TEST(test_rows_wide)
+{
+    const size_t shapes[][3] = {{61, 100, 401}, {13, 1024, 390}, {700, 64, 385}, {150, 4500, 400}, {5, 40, 500}};
+    enum { WIDTH = 9 };
+    for (size_t s = 0; s < 2 * (sizeof shapes / sizeof *shapes); s++) {
+        const size_t rows = shapes[s / 2][0], k = shapes[s / 2][1], n = shapes[s / 2][2];
+        const bool in_place = s % 2;
+        float *x = numbers(rows * k, 4), *w = numbers(k * n, 5), *bias = numbers(n, 6), *add = numbers(rows * n, 7);
+        float *y = malloc(rows * n * sizeof *y), *columns = malloc(rows * n * sizeof *y);
+        struct packed b = {DTYPE_F32, k, n, malloc(packed_bytes(DTYPE_F32, k, n))};
+        struct sphere me = {.id = 0, .width = 1};
+        ck_assert(arena_init(&me.scratch, matmul_scratch_bytes(DTYPE_F32), NULL) == STATUS_OK);
+        matmul_pack(&me, &b, w, n, 1);
+        memcpy(y, add, rows * n * sizeof *y), memcpy(columns, add, rows * n * sizeof *y);
+        matmul_rows(&me, y, n, x, k, rows, &b, bias, in_place ? y : add, n);
+        for (int id = 0; id < WIDTH; id++) {
+            struct sphere one = {.id = id, .width = WIDTH, .scratch = me.scratch};
+            matmul_columns(&one, columns, n, x, k, rows, &b, bias, in_place ? columns : add, n);
+        }
+        ck_assert_msg(memcmp(y, columns, rows * n * sizeof *y) == 0, "%zu x %zu x %zu, in place %d", rows, n, k, in_place);
+        arena_release(&me.scratch);
+        free(x), free(w), free(bias), free(add), free(y), free(columns), free(b.data);
+    }
+}
+END_TEST
+
 START_TEST(test_cross_entropy)
 {
     const size_t rows = 3, V = 37, stride = 48;
@@ -207,6 +235,7 @@ int main(void)
     tcase_add_test(t, test_fair);
     tcase_add_loop_test(t, test_weight_grad, 0, 2);
     tcase_add_loop_test(t, test_rows, 0, 2);
+    tcase_add_test(t, test_rows_wide);
     tcase_add_test(t, test_cross_entropy);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -74,6 +74,12 @@ SIMD vf vf_fma(vf x, vf y, vf z)
 {
     return EACH(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b));
 }
+/* In the form that keeps the sum in its register: gcc takes the others, and then has to move and spill. */
+SIMD void vf_accumulate(vf *acc, vf x, vf y)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc->a) : "x"(x.a), "x"(y.a));
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc->b) : "x"(x.b), "x"(y.b));
+}
 SIMD vf vf_max(vf x, vf y)
 {
     return EACH(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b));
@@ -151,6 +157,39 @@ SIMD void transpose8(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t 
     for (int i = 0; i < 4; i++) {
         _mm256_storeu_ps(dst + i * dst_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
         _mm256_storeu_ps(dst + (i + 4) * dst_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    }
+}
+/* Each store of 8 leaves two floats to the next one; the last is cut. */
+SIMD void transpose_mr(float *dst, const float *src, ptrdiff_t src_row)
+{
+    for (int half = 0; half < 2; half++, src += 8, dst += 8 * GEMM_MR) {
+        __m256 r[8], t[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            r[i] = i < GEMM_MR ? _mm256_loadu_ps(src + i * src_row) : _mm256_setzero_ps();
+#pragma GCC unroll 4
+        for (int i = 0; i < 8; i += 2) {
+            t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+            t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        }
+#pragma GCC unroll 2
+        for (int i = 0; i < 8; i += 4) {
+            r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+            r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+            r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+            r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            _mm256_storeu_ps(dst + i * GEMM_MR, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            const __m256 row = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+            if (i < 3)
+                _mm256_storeu_ps(dst + (i + 4) * GEMM_MR, row);
+            else
+                _mm256_maskstore_ps(dst + (i + 4) * GEMM_MR, tail_mask(GEMM_MR, 0), row);
+        }
     }
 }
 SIMD void transpose16(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row)

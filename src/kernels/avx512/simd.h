@@ -68,6 +68,10 @@ SIMD vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
 }
+SIMD void vf_accumulate(vf *acc, vf x, vf y)
+{
+    *acc = vf_fma(x, y, *acc);
+}
 SIMD vf vf_max(vf a, vf b)
 {
     return _mm512_max_ps(a, b);
@@ -139,4 +143,15 @@ SIMD void transpose16(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t
         _mm512_storeu_ps(dst + (i + 8) * dst_row, _mm512_shuffle_f32x4(a, b, 0xdd));
         _mm512_storeu_ps(dst + (i + 12) * dst_row, _mm512_shuffle_f32x4(c, d, 0xdd));
     }
+}
+/* Each store of 16 leaves four floats to the next one; the last is cut. */
+SIMD void transpose_mr(float *dst, const float *src, ptrdiff_t src_row)
+{
+    float from[16 * 16], to[16 * 16];
+    for (int i = 0; i < 16; i++)
+        vf_store(from + 16 * i, i < GEMM_MR ? vf_load(src + i * src_row) : vf_set1(0));
+    transpose16(to, 16, from, 16);
+    for (int i = 0; i < 15; i++)
+        vf_store(dst + i * GEMM_MR, vf_load(to + 16 * i));
+    vf_store_n(dst + 15 * GEMM_MR, vf_load(to + 16 * 15), GEMM_MR);
 }

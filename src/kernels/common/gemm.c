@@ -4,8 +4,12 @@
  * The register tile is GEMM_MR rows by GEMM_NV vectors of 16; rows that are left over go in tiles of 8, 4, 2, 1.
  * Every element is one chain of fused multiply-adds over p = 0 … k-1, whichever tile it falls in, so tile shapes do
  * not reach the result.  Bound by the FMA units: per p a tile loads GEMM_NV vectors and GEMM_MR scalars for
- * GEMM_MR * GEMM_NV FMAs; a block of A's rows stays in L2 while panels of B (k * nr floats) stream past, the next one
+ * GEMM_MR * GEMM_NV FMAs; a panel of B (k * nr floats) stays in L2 while a block of A's rows passes, the next one
  * fetched while one is in use.
+ *
+ * What A's layout is worth: in panels it is one stream with constant offsets, which makes fewer instructions a step and
+ * leaves room where a core's other hardware thread takes half of the front end; in rows it is GEMM_MR streams, which clash
+ * in L1 where they lie 4 KiB apart.
  */
 #include "kernels_internal.h"
 
@@ -26,14 +30,69 @@ enum { A_FLOATS = 128 * 1024, LEAST_TILES = 4 };
  * copied tile by tile, where a copy serves for several panels.  Rows of the copy are odd in lines. */
 enum { CLASH = 1024, COPY_DEPTH = 1024, COPY_ROW = COPY_DEPTH + 16, COPY_FROM = 64, COLS = 128 };
 
-/* One tile of `mr` rows and n <= NR columns; mr and full (n == NR) are constants at every call, so the accumulators are
- * registers and a whole panel is read without masks. */
-SIMD void tile(const size_t mr, const bool full, const struct gemm *g, size_t i0, size_t j0, size_t n)
+enum { STEPS = 4 };
+
+enum { ACROSS = 8 }; /* rows that are packed together: as many streams as a CPU fetches ahead */
+
+/* Step p of a tile. */
+SIMD void step(const size_t mr, const bool full, vf acc[GEMM_MR][GEMM_NV], const float *a, ptrdiff_t a_row,
+               const float *b, size_t n)
 {
-    const float *a = g->a + (ptrdiff_t)i0 * g->a_row;
-    const float *b = g->b + j0 / NR * g->b_panel;
-    const ptrdiff_t a_row = g->a_row, a_col = g->a_col;
-    const size_t b_row = g->b_row;
+    vf bv[GEMM_NV];
+    UNROLL
+    for (size_t v = 0; v < GEMM_NV; v++)
+        bv[v] = full ? vf_load(b + 16 * v) : vf_load_n(b + 16 * v, left(n, 16 * v));
+    UNROLL
+    for (size_t i = 0; i < mr; i++) {
+        const vf av = vf_set1(a[(ptrdiff_t)i * a_row]);
+        UNROLL
+        for (size_t v = 0; v < GEMM_NV; v++)
+            vf_accumulate(&acc[i][v], av, bv[v]);
+    }
+}
+
+SIMD void fetch_row(const float *row, int level)
+{
+    UNROLL
+    for (size_t v = 0; v < GEMM_NV; v++)
+        if (level == 1)
+            __builtin_prefetch(row + 16 * v, 1);
+        else
+            __builtin_prefetch(row + 16 * v, 0, 2);
+}
+
+/* All k of a tile.  The next panel of B comes from further away than this one: with A and B in panels, where steps go by
+ * STEPS, each tile fetches a part of it, else each fetches all. */
+SIMD void steps(const size_t mr, const bool full, const bool packed, const struct gemm *g, vf acc[GEMM_MR][GEMM_NV],
+                const float *a, const float *b, size_t i0, size_t n)
+{
+    const ptrdiff_t a_row = packed ? 1 : g->a_row, a_col = packed ? GEMM_MR : g->a_col;
+    const size_t b_row = packed ? NR : g->b_row, b_panel = g->b_panel;
+    size_t p = 0;
+    if (packed) {
+        const float *next = b + b_panel + i0 / GEMM_MR % STEPS * (g->k / STEPS) * NR;
+        for (; p + STEPS <= g->k; p += STEPS, a += STEPS * a_col, b += STEPS * b_row, next += NR) {
+            fetch_row(next, 2);
+            UNROLL
+            for (size_t q = 0; q < STEPS; q++) {
+                step(mr, full, acc, a + (ptrdiff_t)q * a_col, a_row, b + q * b_row, n);
+                __asm__ volatile("" ::: "memory"); /* mixed by the compiler they would want more registers than there are */
+            }
+        }
+    }
+    for (; p < g->k; p++, a += a_col, b += b_row) {
+        step(mr, full, acc, a, a_row, b, n);
+        if (full && !packed)
+            fetch_row(b + b_panel, 2);
+    }
+}
+
+/* One tile of `mr` rows and n <= NR columns; mr, full (n == NR) and packed (A and B in panels) are constants at every call, so
+ * the accumulators are registers, a whole panel is read without masks, and operands are reached by constant offsets. */
+SIMD void tile(const size_t mr, const bool full, const bool packed, const struct gemm *g, size_t i0, size_t j0, size_t n)
+{
+    const float *a = g->a + (g->a_panel ? (ptrdiff_t)(i0 / GEMM_MR * g->a_panel) + (ptrdiff_t)(i0 % GEMM_MR) * g->a_row
+                                        : (ptrdiff_t)i0 * g->a_row);
     vf acc[GEMM_MR][GEMM_NV];
 
     UNROLL
@@ -43,31 +102,15 @@ SIMD void tile(const size_t mr, const bool full, const struct gemm *g, size_t i0
         for (size_t v = 0; v < GEMM_NV; v++)
             acc[i][v] = !init ? vf_set1(0) : full ? vf_load(init + 16 * v) : vf_load_n(init + 16 * v, left(n, 16 * v));
     }
-    UNROLL
-    for (size_t i = 0; i < mr; i++) { /* the output's lines arrive while the products are made */
+    if (g->init != g->c) /* the output's lines arrive while the products are made */
         UNROLL
-        for (size_t v = 0; v < GEMM_NV; v++)
-            __builtin_prefetch(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0 + 16 * v, 1);
-    }
-    for (size_t p = 0; p < g->k; p++) {
-        vf bv[GEMM_NV];
+        for (size_t i = 0; i < mr; i++)
+            fetch_row(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0, 1);
+    if (g->init && g->init_row) /* and so do the next tile's beginnings */
         UNROLL
-        for (size_t v = 0; v < GEMM_NV; v++)
-            bv[v] = full ? vf_load(b + 16 * v) : vf_load_n(b + 16 * v, left(n, 16 * v));
-        UNROLL
-        for (size_t i = 0; i < mr; i++) {
-            const vf av = vf_set1(a[(ptrdiff_t)i * a_row]);
-            UNROLL
-            for (size_t v = 0; v < GEMM_NV; v++)
-                acc[i][v] = vf_fma(av, bv[v], acc[i][v]);
-        }
-        if (full) /* the next panel comes from further away than this one */
-            UNROLL
-            for (size_t v = 0; v < GEMM_NV; v++)
-                __builtin_prefetch(b + g->b_panel + 16 * v, 0, 2);
-        a += a_col;
-        b += b_row;
-    }
+        for (size_t i = 0; i < mr; i++)
+            fetch_row(g->init + (ptrdiff_t)(i0 + mr + i) * g->init_row + j0, 1);
+    steps(mr, full, packed, g, acc, a, g->b + j0 / NR * g->b_panel, i0, n);
     UNROLL
     for (size_t i = 0; i < mr; i++) {
         const float *add = g->add ? g->add + (ptrdiff_t)(i0 + i) * g->add_row + j0 : NULL;
@@ -88,10 +131,12 @@ SIMD void tile(const size_t mr, const bool full, const struct gemm *g, size_t i0
 #define TILE_FUNCTION(mr)                                                                                              \
     static __attribute__((noinline)) void tile_##mr(const struct gemm *g, size_t i0, size_t j0, size_t n)              \
     {                                                                                                                  \
-        if (n == NR)                                                                                                   \
-            tile(mr, true, g, i0, j0, NR);                                                                             \
+        if (n == NR && g->a_panel && g->b_row == NR)                                                                   \
+            tile(mr, true, true, g, i0, j0, NR);                                                                       \
+        else if (n == NR)                                                                                              \
+            tile(mr, true, false, g, i0, j0, NR);                                                                      \
         else                                                                                                           \
-            tile(mr, false, g, i0, j0, n);                                                                             \
+            tile(mr, false, false, g, i0, j0, n);                                                                      \
     }
 TILE_FUNCTION(1)
 TILE_FUNCTION(2)
@@ -178,36 +223,92 @@ void K(gemm_f32)(const struct gemm *g)
         return;
     }
     size_t rows = A_FLOATS / (g->k ? g->k : 1) / GEMM_MR * GEMM_MR;
+    if (g->a_panel) /* whoever packed it chose the block */
+        rows = g->m + GEMM_MR;
     rows = rows < LEAST_TILES * GEMM_MR ? LEAST_TILES * GEMM_MR : rows;
     for (size_t i = 0; i < g->m; i += rows)
         for (size_t j = 0; j < g->n; j += NR)
             rows_of_panel(g, i, i + rows < g->m ? i + rows : g->m, j);
 }
 
+/* Rows of src lie side by side in memory, `row` apart: a few of them through all panels, so that both sides go along lines. */
+static void pack_rows_across(float *dst, const float *src, ptrdiff_t row, size_t k, size_t n)
+{
+    for (size_t p0 = 0; p0 < k; p0 += ACROSS) {
+        const size_t end = k - p0 < ACROSS ? k : p0 + ACROSS;
+        for (size_t j = 0; j < n; j += NR) {
+            float *to = dst + j * k;
+            const float *from = src + j;
+            if (j + NR <= n)
+                for (size_t p = p0; p < end; p++)
+                    UNROLL
+                    for (size_t v = 0; v < NR; v += 16)
+                        vf_store(to + p * NR + v, vf_load(from + (ptrdiff_t)p * row + v));
+            else
+                for (size_t p = p0; p < end; p++)
+                    for (size_t v = 0; v < NR; v += 16)
+                        vf_store(to + p * NR + v, vf_load_n(from + (ptrdiff_t)p * row + v, left(n - j, v)));
+        }
+    }
+}
+
 void K(pack_f32)(float *dst, const float *src, ptrdiff_t row, ptrdiff_t col, size_t k, size_t n)
 {
+    if (col == 1) {
+        pack_rows_across(dst, src, row, k, n);
+        return;
+    }
     for (size_t j = 0; j < n; j += NR) {
         const size_t w = n - j < NR ? n - j : NR;
         const float *s = src + (ptrdiff_t)j * col;
-        if (col == 1) {
-            for (size_t p = 0; p < k; p++)
-                for (size_t v = 0; v < NR; v += 16)
-                    vf_store(dst + p * NR + v, vf_load_n(s + (ptrdiff_t)p * row + v, left(w, v)));
-        } else {
-            /* 16 x 16 at a time, so that both sides are touched by whole lines; row is 1 in every use we have */
-            for (size_t p0 = 0; p0 < k; p0 += 16)
-                for (size_t c0 = 0; c0 < NR; c0 += 16) {
-                    const float *from = s + (ptrdiff_t)p0 * row + (ptrdiff_t)c0 * col;
-                    float *to = dst + p0 * NR + c0;
-                    if (row == 1 && p0 + 16 <= k && c0 + 16 <= w) {
-                        transpose16(to, NR, from, col);
-                        continue;
-                    }
-                    for (size_t p = 0; p < 16 && p0 + p < k; p++)
-                        for (size_t c = 0; c < 16; c++)
-                            to[p * NR + c] = c0 + c < w ? from[(ptrdiff_t)p * row + (ptrdiff_t)c * col] : 0;
+        /* 16 x 16 at a time, so that both sides are touched by whole lines; row is 1 in every use we have */
+        for (size_t p0 = 0; p0 < k; p0 += 16)
+            for (size_t c0 = 0; c0 < NR; c0 += 16) {
+                const float *from = s + (ptrdiff_t)p0 * row + (ptrdiff_t)c0 * col;
+                float *to = dst + p0 * NR + c0;
+                if (row == 1 && p0 + 16 <= k && c0 + 16 <= w) {
+                    transpose16(to, NR, from, col);
+                    continue;
                 }
-        }
+                for (size_t p = 0; p < 16 && p0 + p < k; p++)
+                    for (size_t c = 0; c < 16; c++)
+                        to[p * NR + c] = c0 + c < w ? from[(ptrdiff_t)p * row + (ptrdiff_t)c * col] : 0;
+            }
         dst += k * NR;
+    }
+}
+
+/* Columns p … end-1 of a panel's `rows` rows, element by element. */
+static void pack_a_plain(float *panel, const float *src, ptrdiff_t row, ptrdiff_t col, size_t rows, size_t p, size_t end)
+{
+    for (; p < end; p++)
+        for (size_t i = 0; i < GEMM_MR; i++)
+            panel[p * GEMM_MR + i] = i < rows ? src[(ptrdiff_t)i * row + (ptrdiff_t)p * col] : 0;
+}
+
+void K(pack_a_f32)(float *dst, const float *src, ptrdiff_t row, ptrdiff_t col, size_t m, size_t k)
+{
+    if (row == 1) { /* as in pack_rows_across */
+        for (size_t p0 = 0; p0 < k; p0 += ACROSS) {
+            const size_t end = k - p0 < ACROSS ? k : p0 + ACROSS;
+            for (size_t i = 0; i < m; i += GEMM_MR) {
+                if (i + GEMM_MR > m) {
+                    pack_a_plain(dst + i * k, src + i, 1, col, m - i, p0, end);
+                    continue;
+                }
+                for (size_t p = p0; p < end; p++)
+                    memcpy(dst + i * k + p * GEMM_MR, src + i + (ptrdiff_t)p * col, GEMM_MR * sizeof *dst);
+            }
+        }
+        return;
+    }
+    for (size_t i = 0; i < m; i += GEMM_MR) {
+        float *panel = dst + i * k;
+        const float *s = src + (ptrdiff_t)i * row;
+        size_t p = 0;
+        if (col == 1 && i + GEMM_MR <= m)
+            for (; p + 16 <= k; p += 16)
+                transpose_mr(panel + p * GEMM_MR, s + p, row);
+        pack_a_plain(panel, s, row, col, m - i < GEMM_MR ? m - i : GEMM_MR, p, k);
     }
 }

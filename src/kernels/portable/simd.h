@@ -100,6 +100,10 @@ SIMD vf vf_fma(vf a, vf b, vf c) /* a*b + c, one rounding */
     LANES a.f[i] = fma_lane(a.f[i], b.f[i], c.f[i]);
     return a;
 }
+SIMD void vf_accumulate(vf *acc, vf x, vf y) /* acc = vf_fma(x, y, acc) */
+{
+    *acc = vf_fma(x, y, *acc);
+}
 SIMD vf vf_max(vf a, vf b)
 {
     LANES a.f[i] = a.f[i] > b.f[i] ? a.f[i] : b.f[i];
@@ -152,6 +156,12 @@ SIMD double vd_sum(vd a)
         for (int i = 0; i < w; i++)
             a.d[i] += a.d[i + w];
     return a.d[0];
+}
+SIMD void transpose_mr(float *dst, const float *src, ptrdiff_t src_row) /* GEMM_MR rows of 16 become 16 of GEMM_MR */
+{
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < GEMM_MR; j++)
+            dst[i * GEMM_MR + j] = src[j * src_row + i];
 }
 SIMD void transpose16(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row) /* 16 x 16 */
 {
