@@ -33,8 +33,7 @@ struct bench_list {
 enum status bench_parse_list(const char *flag, const char *text, uint64_t min, uint64_t max, struct bench_list *list,
                              struct error *err);
 
-/* A shard of random tokens below `vocab`; a directory below TMPDIR for it, whose path goes to `path` ("" on failure). */
-enum status bench_random_tokens(const char *path, size_t n, size_t vocab, struct error *err);
+/* A directory below TMPDIR for what a bench writes, whose path goes to `path` ("" on failure). */
 enum status bench_scratch(char *path, size_t size, struct error *err);
 
 const char *bench_isa(void); /* the name of the chosen one */

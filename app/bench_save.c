@@ -9,6 +9,7 @@
 #include "app/bench.h"
 #include "app/command.h"
 #include "app/options.h"
+#include "app/random_tokens.h"
 #include "app/settings_flags.h"
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -203,7 +204,7 @@ static enum status run(struct save_bench *bench, struct bench_training *b, const
     const struct threaded_training_options threads = {.num_threads = bench->threads};
     enum status status = train_settings_check(&s, err);
     if (status == STATUS_OK)
-        status = bench_random_tokens(file, (4 * s.batch_size + 1) * s.seq_len + 1, s.model.vocab_size, err);
+        status = random_tokens_write(file, (4 * s.batch_size + 1) * s.seq_len + 1, s.model.vocab_size, err);
     if (status == STATUS_OK && (!(b->tokens = tokens_open(&file, 1, err)) ||
                                 !(b->iterator = batch_iterator_create(b->tokens, &options, err)) ||
                                 !(b->training = training_create(&s, err)) ||

@@ -5,11 +5,11 @@
 #include "app/bench_peer.h"
 #include "app/command.h"
 #include "app/options.h"
+#include "app/random_tokens.h"
 #include "app/settings_flags.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/rng.h"
 #include "model/decoder.h"
 #include "train/threaded_training.h"
 
@@ -48,24 +48,6 @@ struct step_figures {
     double barriers; /* a step */
     struct buffer phases; /* their table, or lines of CSV; empty when not asked for */
 };
-
-enum status bench_random_tokens(const char *path, size_t n, size_t vocab, struct error *err)
-{
-    enum { CHUNK = 4096 };
-    int32_t ids[CHUNK];
-    struct token_writer *writer = token_writer_open(path, vocab > 65536 ? 4 : 2, err);
-    enum status status = writer ? STATUS_OK : err->status;
-    for (size_t at = 0; status == STATUS_OK && at < n; at += CHUNK) {
-        size_t now = n - at < CHUNK ? n - at : CHUNK;
-        for (size_t i = 0; i < now; i++)
-            ids[i] = (int32_t)(philox4x32(7, 0, at + i).word[0] % vocab);
-        status = token_writer_append(writer, ids, now, err);
-    }
-    if (status == STATUS_OK)
-        return token_writer_commit(writer, err);
-    token_writer_abort(writer);
-    return status;
-}
 
 static double share_of_waiting(struct threaded_training *system, size_t steps, double *barriers)
 {
@@ -212,7 +194,7 @@ static enum status bench_length(struct step_bench *b, size_t seq_len, struct err
     const char *file = path.data;
     enum status status = train_settings_check(&s, err);
     if (status == STATUS_OK)
-        status = bench_random_tokens(file, (4 * s.batch_size + 1) * seq_len + 1, s.model.vocab_size, err);
+        status = random_tokens_write(file, (4 * s.batch_size + 1) * seq_len + 1, s.model.vocab_size, err);
     if (status == STATUS_OK && (!(tokens = tokens_open(&file, 1, err)) ||
                                 !(iterator = batch_iterator_create(tokens, &options, err)) ||
                                 !(training = training_create(&s, err))))

@@ -100,3 +100,32 @@ if [ -z "${CLLM_TEST_SANITIZED:-}" ]; then
         rm -r planned
     done
 fi
+
+# plan --measure: three real steps, and nothing is left of them.
+mkdir disk
+# shellcheck disable=SC2086
+set -- plan $TINY --vocab-size 65 --steps 100 --eval-every 20 --save-every 50 --save-mode blocking --tokens 100000 --out disk
+"$CLLM" "$@" --measure --json >plan.json 2>stderr
+check "plan --measure" test $? = 0
+check "counts what is to come" grep -q '"evaluations": 5,' plan.json
+check "and checkpoints" grep -q '"saves": 2,' plan.json
+check "the sum is that of its parts" awk -F'[:,]' '
+    /"steps_s"|"evaluations_s"|"saves_s"/ { sum += $2; n++; if (!($2 > 0)) bad = 1 } /"total_s"/ { total = $2 }
+    END { exit !(n == 3 && !bad && total / sum > 0.999999 && total / sum < 1.000001) }' plan.json
+check "no directory is left" test -z "$(ls disk)"
+"$CLLM" "$@" --measure >stdout
+check "as a table too" grep -q '^  5 evaluations of 2 ' stdout
+"$CLLM" "$@" --tokens 0 --eval-batches 0 --measure >stdout
+check "without the data it says what is missing" grep -q -e 'without evaluations.*--tokens N' stdout
+"$CLLM" "$@" >stdout
+check "unmeasured it has no time" sh -c '! grep -q "^time" stdout && grep -q "^  free there" stdout'
+refuses "a disk that is not there" 1 "nowhere" plan --out nowhere
+refuses "nor to be measured on" 1 "nowhere" plan --out nowhere --measure
+check "disk: as many as stay at a time" sh -c '"$CLLM" plan --steps 1000 --save-every 10 --keep 4 --keep-every 250 --json | grep -q "\"checkpoints\": 9,"'
+"$CLLM" plan --preset shakespeare-char --vocab-size 65 --threads 2 --out disk --measure >stdout 2>stderr &
+pid=$!
+wait_for 20 sh -c 'test -n "$(ls disk)"'
+kill -TERM $pid
+wait $pid
+check "SIGTERM ends a measurement" test $? = 143
+check "and nothing is left" test -z "$(ls disk)"
