@@ -460,8 +460,8 @@ static enum status resumed_events(struct train_run *r, struct error *err)
 {
     struct run_events now;
     struct buffer warning = {0};
-    enum status status = run_events_resume(run_directory_path(r->run), training_step(r->training), &now, &r->waiting,
-                                           &warning, err);
+    enum status status = run_events_resume(run_directory_path(r->run), training_step(r->training),
+                                           training_rollbacks(r->training), &now, &r->waiting, &warning, err);
     for (size_t i = 0; i < now.n; i++)
         if (now.items[i].kind == RUN_EVENT_LR)
             training_set_lr_factor(r->training, now.items[i].factor);

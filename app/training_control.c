@@ -28,7 +28,11 @@ struct training_control {
     struct training_thread *thread;
     const struct training_job *job;
     struct control_server *server; /* NULL: no socket */
-    size_t next_waiting;           /* of job->waiting */
+    const struct run_events *waiting; /* job->waiting, or after a rollback `again` */
+    size_t next_waiting;
+    bool left;                     /* of those before next_waiting some wait for a rollback */
+    struct run_events again;
+    uint64_t as_before; /* steps up to this one are made again as they were */
     struct asking pausing, saving, stopping;
     uint64_t save_step; /* that `saving` ask for */
     struct mutex *mu;
@@ -107,7 +111,11 @@ static void apply(struct training_control *c, const struct run_event *event)
 
 static enum status set_factor(struct training_control *c, double factor, struct error *err)
 {
-    const struct run_event event = {.step = step_of(c), .kind = RUN_EVENT_LR, .factor = factor};
+    const struct run_event event = {.step = step_of(c), .kind = RUN_EVENT_LR, .factor = factor,
+                                    .rollbacks = training_rollbacks(c->job->training)};
+    if (event.step < c->as_before)
+        return error_set(err, STATUS_MISUSE, "after a rollback the steps up to %" PRIu64 " are made again as they were; ask again "
+                         "behind that", c->as_before);
     const enum status st = run_event_record(c->job->metrics, &event, err);
     if (st == STATUS_OK)
         apply(c, &event);
@@ -117,10 +125,14 @@ static enum status set_factor(struct training_control *c, double factor, struct 
 /* Those whose step has come, with their lines. */
 static enum status apply_waiting(struct training_control *c, struct error *err)
 {
-    const struct run_events *waiting = c->job->waiting;
+    const struct run_events *waiting = c->waiting;
     const size_t n = waiting ? waiting->n : 0, first = c->next_waiting;
     while (c->next_waiting < n && waiting->items[c->next_waiting].step <= step_of(c)) {
         const struct run_event *event = &waiting->items[c->next_waiting++];
+        if (event->rollbacks > training_rollbacks(c->job->training)) {
+            c->left = true;
+            continue;
+        }
         const enum status st = run_event_record(c->job->metrics, event, err);
         if (st != STATUS_OK)
             return st;
@@ -130,7 +142,7 @@ static enum status apply_waiting(struct training_control *c, struct error *err)
         say(c, "as recorded: %s", text.data ? text.data : "");
         buffer_release(&text);
     }
-    return c->next_waiting > first && c->next_waiting == n ? run_events_done(run_directory_path(c->job->run), err) : STATUS_OK;
+    return c->next_waiting > first && c->next_waiting == n && !c->left ? run_events_done(run_directory_path(c->job->run), err) : STATUS_OK;
 }
 
 static enum status note(struct training_control *c, const char *name, json_t *more, struct error *err)
@@ -371,6 +383,34 @@ static enum status between_steps(void *ctx, struct threaded_training *system, st
     return st;
 }
 
+/* ---- rollback ---- */
+
+enum status training_control_before_rollback(struct training_control *c, struct error *err)
+{
+    return run_events_keep(run_directory_path(c->job->run), err);
+}
+
+enum status training_control_rolled_back(struct training_control *c, uint64_t after_step, struct error *err)
+{
+    struct run_events now;
+    struct buffer ignored = {0}; /* damage was told when the run was opened */
+    run_events_release(&c->again);
+    const enum status st = run_events_resume(run_directory_path(c->job->run), step_of(c), training_rollbacks(c->job->training),
+                                             &now, &c->again, &ignored, err);
+    c->waiting = &c->again;
+    c->next_waiting = 0;
+    c->left = false;
+    c->as_before = after_step;
+    mutex_lock(c->mu);
+    c->lr_factor = training_lr_factor(c->job->training);
+    mutex_unlock(c->mu);
+    for (size_t i = 0; i < now.n; i++)
+        apply(c, &now.items[i]);
+    run_events_release(&now);
+    buffer_release(&ignored);
+    return st;
+}
+
 /* ---- beginning and end ---- */
 
 struct training_control *training_control_start(struct training_thread *thread, const struct training_job *job,
@@ -384,6 +424,7 @@ struct training_control *training_control_start(struct training_thread *thread, 
     }
     c->thread = thread;
     c->job = job;
+    c->waiting = job->waiting;
     c->lr_factor = training_lr_factor(job->training);
     threaded_training_on_control(job->system, between_steps, c);
     const struct control_handlers handlers = {status, arrived, c};
@@ -426,6 +467,7 @@ void training_control_finish(struct training_control *c, const struct error *err
     }
     control_server_stop(c->server, "the run has ended");
     threaded_training_on_control(c->job->system, NULL, NULL);
+    run_events_release(&c->again);
     mutex_free(c->mu);
     mem_free(c);
 }

@@ -15,6 +15,11 @@ struct training_control;
 struct training_control *training_control_start(struct training_thread *thread, const struct training_job *job,
                                                 struct error *err);
 
+/* Around a rollback, by the driving thread: no event is lost with the lines that are cut, and each comes again at its step;
+ * the steps up to `after_step` are made again as they were. */
+enum status training_control_before_rollback(struct training_control *control, struct error *err);
+enum status training_control_rolled_back(struct training_control *control, uint64_t after_step, struct error *err);
+
 /* A run that is over, its last checkpoint too: answers who asked for it, refuses the rest.  `err` is what ended it, NULL where all is well. */
 void training_control_finish(struct training_control *control, const struct error *err);
 

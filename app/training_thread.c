@@ -30,6 +30,7 @@ struct training_thread {
     struct buffer lines;          /* guarded by mu */
     atomic_uint_least64_t resumed_ns; /* end of the last pause; relaxed, a figure for the clock only */
     /* the thread's own */
+    struct training_control *control;
     struct training_result result;
     uint64_t start_ns, mark_ns, stats_ns;
     struct run_saver saver;
@@ -265,10 +266,14 @@ static enum status roll_back(struct training_thread *t, struct error *err)
     set_busy(t, "rolling back");
     enum status status = run_saver_pause(&t->saver, training_step(job->training), err);
     if (status == STATUS_OK)
+        status = training_control_before_rollback(t->control, err);
+    if (status == STATUS_OK)
         status = training_roll_back(job->training, run_directory_path(job->run), job->settings_hash, job->metrics,
                                     &loaded, &after_step, &warning, err);
     if (status == STATUS_OK)
         status = validation_read(&t->validation, metrics_path(job->metrics), t->validation.every, err);
+    if (status == STATUS_OK)
+        status = training_control_rolled_back(t->control, after_step, err);
     if (status == STATUS_OK) {
         buffer_printf(&text, "%sback to step %" PRIu64 ", from the checkpoint of step %" PRIu64,
                       warning.data ? warning.data : "", after_step, loaded);
@@ -409,8 +414,8 @@ static void drive(void *arg)
     enum status status = STATUS_OK;
     t->start_ns = t->mark_ns = t->stats_ns = clock_now_ns();
     threaded_training_on_step(job->system, after_step, t);
-    struct training_control *control = training_control_start(t, job, err);
-    if (!control)
+    t->control = training_control_start(t, job, err);
+    if (!t->control)
         status = err->status;
     if (status == STATUS_OK && training_thread_owes_evaluation(job)) {
         status = evaluate(t, err);
@@ -441,7 +446,7 @@ static void drive(void *arg)
         status = write_stats(t, err);
     else
         write_stats(t, &ignored);
-    training_control_finish(control, status == STATUS_OK ? NULL : err);
+    training_control_finish(t->control, status == STATUS_OK ? NULL : err);
     t->result.status = status;
     t->result.saving = t->saver.totals;
     t->result.checkpoint = t->saver.checkpoint;

@@ -5,6 +5,8 @@
  *
  *     {"step": N, "event": "lr", "factor": F}        from step N+1 on the schedule's rate times F
  *
+ * with a key "rollbacks" where the run had been rolled back so often before: what came after a rollback is not in force before it.
+ *
  * Steps that a run skips or takes back because they spike are none: what is done about them is a function of the run's
  * history (train/spike.h), so a resumed or replayed run decides by itself.
  *
@@ -35,6 +37,7 @@ struct run_event {
     uint64_t step; /* done when it came: it is in force from the next one on */
     enum run_event_kind kind;
     double factor; /* lr: 0 … RUN_EVENT_MAX_FACTOR */
+    uint64_t rollbacks; /* that the run had had: it is in force from that many on (train/rollback.h) */
 };
 
 /* In the order of their steps; those of one step in the order in which they came. */
@@ -67,11 +70,15 @@ enum status run_events_merge(const struct run_events *metrics, const struct run_
  * nothing was recorded, and nothing may take effect; STATUS_SYSTEM: the record may be damaged, the run must end. */
 enum status run_event_record(struct metrics *metrics, const struct run_event *event, struct error *err);
 
-/* What a training of RUN that stands at `step` has to do: at once, without a new line (*now), and when the step comes,
+/* What a training of RUN that stands at `step`, after so many rollbacks, has to do: at once, without a new line (*now), and when the step comes,
  * with one (*waiting).  Before metrics_open cuts RUN/metrics.jsonl: leaves *waiting in RUN/replay.jsonl.  `warning` gets a
  * sentence and a newline where lines are damaged.  The lists are the caller's, to be released also after a failure. */
-enum status run_events_resume(const char *run, uint64_t step, struct run_events *now, struct run_events *waiting,
+enum status run_events_resume(const char *run, uint64_t step, uint64_t rollbacks, struct run_events *now, struct run_events *waiting,
                               struct buffer *warning, struct error *err);
+
+/* Before a rollback cuts RUN/metrics.jsonl: all of its events and those that wait are in RUN/replay.jsonl.  Afterwards
+ * run_events_resume tells what to do.  STATUS_IO, STATUS_FORMAT, STATUS_NOMEM. */
+enum status run_events_keep(const char *run, struct error *err);
 
 /* All events of the run `of` as those that wait in the new run directory `run`.  STATUS_FORMAT where lines are damaged:
  * then it is not known what they held. */

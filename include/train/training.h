@@ -63,6 +63,8 @@ void training_note_validation(struct training *training, double loss);
 double training_lr_factor(const struct training *training);
 void training_set_lr_factor(struct training *training, double factor);
 
+uint64_t training_rollbacks(const struct training *training); /* so far (train/rollback.h) */
+
 /* Memory was short of the copy that SAVE_OVERLAPPED writes from, so it saves as SAVE_BLOCKING. */
 bool training_short_of_snapshot(const struct training *training);
 

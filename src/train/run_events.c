@@ -57,7 +57,8 @@ void run_events_release(struct run_events *list)
 
 static bool same(const struct run_event *a, const struct run_event *b)
 {
-    return a->step == b->step && a->kind == b->kind && memcmp(&a->factor, &b->factor, sizeof a->factor) == 0;
+    return a->step == b->step && a->kind == b->kind && memcmp(&a->factor, &b->factor, sizeof a->factor) == 0 &&
+           a->rollbacks == b->rollbacks;
 }
 
 /* The end of the lines of one step, which begin at `begin`. */
@@ -102,6 +103,8 @@ static enum status read_fields(const json_t *line, const struct kind *kind, stru
     if (st == STATUS_OK && kind->factor && !(e->factor >= 0 && e->factor <= RUN_EVENT_MAX_FACTOR))
         st = error_set(err, STATUS_FORMAT, "%s: \"factor\" is %g, and must be from 0 to %g", where, e->factor,
                        RUN_EVENT_MAX_FACTOR);
+    if (st == STATUS_OK)
+        st = json_get_u64(line, "rollbacks", false, INT64_MAX, &e->rollbacks, where, err);
     return st;
 }
 
@@ -183,6 +186,8 @@ static json_t *more_of(const struct run_event *e)
     bool ok = more != NULL;
     if (kind->factor)
         ok = ok && json_object_set_new(more, "factor", json_real(e->factor)) == 0;
+    if (e->rollbacks)
+        ok = ok && json_object_set_new(more, "rollbacks", json_integer((json_int_t)e->rollbacks)) == 0;
     if (!ok) {
         json_decref(more);
         more = NULL;
@@ -265,7 +270,18 @@ static enum status read_both(const char *run, struct run_events *metrics, struct
     return st;
 }
 
-enum status run_events_resume(const char *run, uint64_t step, struct run_events *now, struct run_events *waiting,
+enum status run_events_keep(const char *run, struct error *err)
+{
+    struct run_events metrics = {0}, all = {0};
+    enum status st = read_both(run, &metrics, &all, err);
+    if (st == STATUS_OK)
+        st = write_waiting(run, &all, err);
+    run_events_release(&metrics);
+    run_events_release(&all);
+    return st;
+}
+
+enum status run_events_resume(const char *run, uint64_t step, uint64_t rollbacks, struct run_events *now, struct run_events *waiting,
                               struct buffer *warning, struct error *err)
 {
     struct run_events metrics = {0}, all = {0};
@@ -276,6 +292,10 @@ enum status run_events_resume(const char *run, uint64_t step, struct run_events 
                       metrics.num_damaged > 1 ? ", and others after it" : "");
     for (size_t i = 0, kept = 0; i < all.n && st == STATUS_OK; i++) {
         const struct run_event *e = &all.items[i];
+        if (e->rollbacks > rollbacks) { /* its time comes after a rollback, to a step before this one perhaps */
+            st = run_events_add(waiting, e, err);
+            continue;
+        }
         if (e->step < step)
             continue; /* the checkpoint has it */
         /* A line of the metrics that stays: those of this step come first, in the metrics' order. */

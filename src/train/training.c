@@ -401,6 +401,11 @@ double training_lr_factor(const struct training *t)
     return t->lr_factor;
 }
 
+uint64_t training_rollbacks(const struct training *t)
+{
+    return t->spikes.rollbacks;
+}
+
 void training_set_lr_factor(struct training *t, double factor)
 {
     CHECK(factor >= 0 && factor <= RUN_EVENT_MAX_FACTOR);

@@ -126,12 +126,14 @@ START_TEST(each_event_is_merged_once)
 END_TEST
 
 /* Resumes at `step`, lets the metrics be cut, and tells both lists. */
+static uint64_t lives; /* rollbacks so far */
+
 static void resume(uint64_t step, const char *want_now, const char *want_waiting)
 {
     struct run_events now, waiting;
     struct buffer warning = {0};
     struct error err = {0};
-    OK_OR_SAY(run_events_resume(run, step, &now, &waiting, &warning, &err), err);
+    OK_OR_SAY(run_events_resume(run, step, lives, &now, &waiting, &warning, &err), err);
     expect(&now, want_now);
     expect(&waiting, want_waiting);
     ck_assert_uint_eq(warning.len, 0);
@@ -158,13 +160,37 @@ START_TEST(a_run_may_be_killed_anywhere_and_loses_no_event)
 }
 END_TEST
 
+#define LATER(step, factor, rollbacks)                                                                                 \
+    "{\"step\": " #step ", \"event\": \"lr\", \"factor\": " #factor ", \"rollbacks\": " #rollbacks "}\n"
+
+START_TEST(what_came_after_a_rollback_waits_for_it)
+{
+    struct error err = {0};
+    /* A run that is replayed: 8 came before the rollback, 16 after it. */
+    put("replay.jsonl", LATER(3, 16, 1) LR(4, 8));
+    put("metrics.jsonl", "");
+    resume(0, "", "lr 16 from step 4; lr 8 from step 5");
+    /* It is at step 5, and has what came before. */
+    put("metrics.jsonl", STEP(1) STEP(2) STEP(3) STEP(4) LR(4, 8) STEP(5));
+    resume(5, "", "lr 16 from step 4");
+    /* It goes back to step 2: nothing is lost with the lines. */
+    OK_OR_SAY(run_events_keep(run, &err), err);
+    put("metrics.jsonl", STEP(1) STEP(2));
+    lives = 1;
+    resume(2, "", "lr 16 from step 4; lr 8 from step 5");
+    put("metrics.jsonl", STEP(1) STEP(2) STEP(3) LATER(3, 16, 1));
+    resume(3, "lr 16 from step 4", "lr 8 from step 5");
+    lives = 0;
+}
+END_TEST
+
 START_TEST(what_waits_goes_when_it_is_done_and_damage_is_told)
 {
     struct run_events now, waiting;
     struct buffer warning = {0};
     struct error err = {0};
     put("metrics.jsonl", STEP(1) "{\"step\": 2\n" STEP(2) LR(2, 2));
-    OK_OR_SAY(run_events_resume(run, 1, &now, &waiting, &warning, &err), err);
+    OK_OR_SAY(run_events_resume(run, 1, 0, &now, &waiting, &warning, &err), err);
     ck_assert_msg(strstr(warning.data, "metrics.jsonl, line 2") != NULL, "%s", warning.data);
     ck_assert(file_exists(place("replay.jsonl")));
     run_events_release(&now);
@@ -261,6 +287,7 @@ int main(void)
     tcase_add_test(tc, damaged_lines_are_counted_and_the_rest_is_there);
     tcase_add_test(tc, each_event_is_merged_once);
     tcase_add_test(tc, a_run_may_be_killed_anywhere_and_loses_no_event);
+    tcase_add_test(tc, what_came_after_a_rollback_waits_for_it);
     tcase_add_test(tc, what_waits_goes_when_it_is_done_and_damage_is_told);
     tcase_add_test(tc, an_event_is_recorded_as_it_is_read);
     tcase_add_test(tc, the_factor_reaches_the_weights_and_goes_through_a_checkpoint);

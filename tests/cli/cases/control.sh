@@ -213,3 +213,35 @@ says "a long path" "of 100000000" ctl "$long/run" status
 says "a long path: stop" "stopped after" ctl "$long/run" stop
 wait $pid
 check "a long path: the socket is gone" test ! -e "$long/run/control.sock"
+
+# ---- rates and rollbacks: a run with events before and after its first rollback, saved and killed in different ways ----
+make_text clean.txt 600
+awk 'BEGIN { s = 7 }
+     { print }
+     NR % 75 == 0 { for (i = 0; i < 200; i++) { s = (s * 75 + 74) % 65537; printf "%d", s % 10 } print "" }' clean.txt >spiky.txt
+# shellcheck disable=SC2086 # several words
+"$CLLM" train $TINY --data spiky.txt --tokenizer char --steps 120 --batch-size 2 --lr 5e-3 --sample-tokens 0 --on-spike rollback \
+    --spike-factor 4 --spike-window 8 --spike-margin 3 --spike-limit 60 --save-every 8 --out spiky --quiet
+first=$(grep '"event": "rollback"' spiky/metrics.jsonl | head -n 1)
+from=$(echo "$first" | sed 's/.*"from_step": \([0-9]*\).*/\1/') to=$(echo "$first" | sed 's/.*"to_step": \([0-9]*\).*/\1/')
+check "there is a rollback" test "${from:-0}" -gt $((${to:-0} + 2))
+sed "/\"step\": $((to + 1)),/,\$d" spiky/metrics.jsonl >cut.jsonl
+{
+    cat cut.jsonl
+    echo "{\"step\": $((to + 1)), \"event\": \"lr\", \"factor\": 0.95}"
+    echo "{\"step\": $((to + 1)), \"event\": \"lr\", \"factor\": 1.05, \"rollbacks\": 1}"
+    echo "{\"step\": $((from + 2)), \"event\": \"lr\", \"factor\": 0.5, \"rollbacks\": 1}"
+} >spiky/metrics.jsonl
+"$CLLM" train --replay spiky --out steady --quiet --threads 1
+check "rollback: it came with the other rate, too" grep -q '"event": "rollback", "number": 1,' steady/metrics.jsonl
+check "rollback: all events were applied" test "$(grep -c '"lr", "factor"' steady/metrics.jsonl)" = 3 -a ! -e steady/replay.jsonl
+check "rollback: one of them twice" sh -c "cat steady/metrics*.jsonl | grep -c '\"factor\": 0.95' | grep -q '^[2-9]'"
+"$CLLM" train --replay steady --out seldom --quiet --save-every 0
+check "rollback: the same weights where nothing was saved on the way" same_weights steady seldom
+begin often train --replay steady --out often --save-every 3
+wait_for 60 has_step often $((from + 1))
+kill -KILL $pid
+wait $pid 2>/dev/null
+"$CLLM" train --resume often --quiet --sample-tokens 0
+check "rollback: the same weights when saved often and killed" same_weights steady often
+check "rollback: the same metrics" same_metrics steady often
