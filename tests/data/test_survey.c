@@ -175,17 +175,17 @@ END_TEST
 
 START_TEST(runs)
 {
-    static const int32_t a[] = {5, 5, 6, 6, 6, 7, 8, 8, 8, 8, 9}, b[] = {9, 9, 4, 4, 4, 4, 4};
+    static const int32_t a[] = {5, 5, 6, 6, 6, 7, 8, 8, 8, 8, 9}, b[] = {9, 9, 9, 4, 4, 4, 4, 4};
     const struct survey_options options = {.seq_len = 4, .end_of_text = -1};
     struct survey *s = survey_new(&options, &err);
     survey_document(s, &err);
     survey_tokens(s, a, 11);
     survey_document(s, &err); /* a run ends with its document */
-    survey_tokens(s, b, 7);
+    survey_tokens(s, b, 8);
     ck_assert_int_eq(survey_finish(s, &err), STATUS_OK);
     const struct survey_figures *f = survey_figures(s);
     ck_assert_uint_eq(f->num_runs, 3);
-    ck_assert(f->runs[0].length == 5 && f->runs[0].token == 4 && f->runs[0].begin == 13 && f->runs[0].document == 2);
+    ck_assert(f->runs[0].length == 5 && f->runs[0].token == 4 && f->runs[0].begin == 14 && f->runs[0].document == 2);
     ck_assert(f->runs[1].length == 4 && f->runs[1].token == 8 && f->runs[1].begin == 6 && f->runs[1].document == 1);
     ck_assert(f->runs[2].length == 3 && f->runs[2].token == 6);
     survey_free(s);
