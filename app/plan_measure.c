@@ -19,6 +19,7 @@ struct measuring {
     struct crew crew;
     struct buffer scratch, shard;
     struct tokens *tokens;
+    struct documents *documents; /* with packing */
     struct batch_iterator *iterator;
     struct training *training;
     struct threaded_training *system;
@@ -46,12 +47,21 @@ static enum status make_scratch(struct measuring *m, const char *directory, stru
 static enum status make_data(struct measuring *m, struct error *err)
 {
     const struct train_settings *s = &m->settings;
-    const struct batch_options options = {
-        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed};
+    struct batch_options options = {.seq_len = s->seq_len,
+                                    .batch_size = s->batch_size,
+                                    .val_fraction = s->val_fraction,
+                                    .seed = s->seed,
+                                    .packing = s->packing};
     const char *file = path_join(&m->shard, m->scratch.data, "tokens.bin");
     enum status status = random_tokens_write(file, 2 * (s->batch_size + 2) * s->seq_len, s->model.vocab_size, err);
-    if (status == STATUS_OK &&
-        (!(m->tokens = tokens_open(&file, 1, err)) || !(m->iterator = batch_iterator_create(m->tokens, &options, err))))
+    if (status == STATUS_OK && !(m->tokens = tokens_open(&file, 1, err)))
+        status = err->status;
+    /* One token in a vocabulary ends a document: the time is that of long ones, the most there is to do. */
+    if (status == STATUS_OK && s->packing != PACKING_NONE &&
+        !(m->documents = documents_open(m->tokens, (struct document_marks){0, -1}, err)))
+        status = err->status;
+    options.documents = m->documents;
+    if (status == STATUS_OK && !(m->iterator = batch_iterator_create(m->tokens, &options, err)))
         status = err->status;
     return status;
 }
@@ -109,6 +119,7 @@ enum status plan_measure(const struct train_settings *settings, int threads, con
     threaded_training_free(m.system);
     training_free(m.training);
     batch_iterator_free(m.iterator);
+    documents_close(m.documents);
     tokens_close(m.tokens);
     crew_release(&m.crew);
     struct error ignored;

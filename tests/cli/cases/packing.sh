@@ -64,3 +64,5 @@ check "without packing it is another figure" sh -c '! cmp -s text.out plain.out'
 check "199 tokens less count" sh -c 'a=$("$CLLM" eval packed --data docs.jsonl --json | grep "\"tokens\"" | tr -dc 0-9)
     b=$("$CLLM" eval packed --data docs.jsonl --packing documents --json | grep "\"tokens\"" | tr -dc 0-9); test $((a - b)) = 199'
 check "plan with packing" "$CLLM" plan --packing documents
+# shellcheck disable=SC2086
+check "plan measures with packing" "$CLLM" plan $TINY --packing documents --measure
