@@ -177,6 +177,10 @@ static enum status read_merges(struct tokenizer *t, const json_t *vocab, const j
                            where, i);
             break;
         }
+        if (len[0] == 0 || len[1] == 0) { /* what it makes would be its own other part, for ever */
+            st = error_set(err, STATUS_FORMAT, "%s: merge %zu has an empty part, so that it joins nothing", where, i);
+            break;
+        }
         buffer_clear(&whole);
         for (int p = 0; p < 2 && st == STATUS_OK; p++) {
             buffer_append(&whole, part[p], len[p]);

@@ -334,7 +334,7 @@ START_TEST(bad_tensors)
         }
     float *values = malloc(good[0].size_bytes);
     struct buffer path = {0};
-    static const char *const words[] = {"is missing", "config.json wants", "F32, BF16 and F16", "not finite", NULL};
+    static const char *const words[] = {"is missing", "config.json wants", "F32, BF16 and F16", "not finite", "not finite", NULL};
     for (int i = 0; words[i]; i++) {
         char name[16];
         snprintf(name, sizeof name, "bad%d", i);
@@ -348,8 +348,8 @@ START_TEST(bad_tensors)
             views[0].rank = 2;
         } else if (i == 2)
             views[0].dtype = "I32";
-        else if (i == 3) {
-            values[3] = NAN;
+        else if (i >= 3) {
+            values[3] = i == 3 ? NAN : -INFINITY;
             views[0].data = values;
         }
         ck_assert_int_eq(safetensors_write(path_join(&path, directory, "model.safetensors"), views + (i == 0), n - (i == 0),

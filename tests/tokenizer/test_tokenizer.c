@@ -155,6 +155,8 @@ static const struct {
     {true, "{\"model\":{\"merges\":[[\"a\",\"zz\"]]}}", STATUS_FORMAT, "the part \"zz\""},
     {true, "{\"model\":{\"merges\":[\"a b c\"]}}", STATUS_FORMAT, "merge 0 is neither"},
     {true, "{\"model\":{\"merges\":[[\"a\"]]}}", STATUS_FORMAT, "merge 0 is neither"},
+    {true, "{\"model\":{\"merges\":[[\"a\",\"\"]],\"vocab\":{\"\":256}}}", STATUS_FORMAT, "merge 0 has an empty part"},
+    {true, "{\"model\":{\"merges\":[[\"\",\"\"]],\"vocab\":{\"\":256}}}", STATUS_FORMAT, "merge 0 has an empty part"},
     {true, "{\"model\":{\"merges\":[5]}}", STATUS_FORMAT, "merge 0 is neither"},
     {true, "{\"model\":{\"vocab\":{\"Ā\":255}}}", STATUS_FORMAT, "two tokens have the id 255"},
     {true, "{\"model\":{\"vocab\":{\"Ā\":-1}}}", STATUS_FORMAT, "should be an integer in 0 … 1537"},
@@ -263,6 +265,13 @@ START_TEST(not_a_tokenizer)
 {
     ck_assert_ptr_null(tokenizer_load(scratch, &err));
     expect_error(&err, STATUS_IO, "tokenizer.json: No such file");
+    const char *fifo = scratch_path("fifo"), *link = scratch_path("link");
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    ck_assert_int_eq(symlink("link", link), 0);
+    ck_assert_ptr_null(tokenizer_load(fifo, &err));
+    expect_error(&err, STATUS_IO, "is a pipe");
+    ck_assert_ptr_null(tokenizer_load(link, &err));
+    expect_error(&err, STATUS_IO, link);
     ck_assert_ptr_null(tokenizer_load(scratch_text("a", "[]"), &err));
     expect_error(&err, STATUS_FORMAT, "object");
     ck_assert_ptr_null(tokenizer_load(scratch_text("a", "{\"model\":"), &err));
