@@ -3,6 +3,7 @@
  * Other machines, shown to topology_read_at as small trees under a temporary directory.
  */
 #include "topology/cpu_map.h"
+#include "topology/cache.h"
 #include "topology/topology.h"
 
 #include "base/memory.h"
@@ -100,6 +101,21 @@ static int unlimited(void)
     struct topology t = read_it();
     return t.affinity_cores > 0 ? t.affinity_cores : t.affinity_threads;
 }
+
+START_TEST(test_core_caches)
+{
+    struct topology t;
+    topology_read(&t);
+    for (int level = 1; level <= 2; level++) {
+        const size_t bytes = cache_core_bytes(level), seen = t.data_cache[level - 1].size_bytes;
+        ck_assert_msg(bytes >= 16 << 10 && bytes <= 8 << 20, "level %d has %zu bytes", level, bytes);
+        ck_assert_uint_eq(bytes, cache_core_bytes(level));
+        if (level == 1 && seen >= 16 << 10 && seen <= 8 << 20)
+            ck_assert_uint_eq(bytes, seen);
+    }
+    ck_assert_uint_ge(cache_core_bytes(2), cache_core_bytes(1));
+}
+END_TEST
 
 START_TEST(nothing_at_all_is_one_usable_core_or_what_the_mask_says)
 {
@@ -489,6 +505,7 @@ int main(void)
     TCase *tc = tcase_create("topology");
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, nothing_at_all_is_one_usable_core_or_what_the_mask_says);
+    tcase_add_test(tc, test_core_caches);
     tcase_add_test(tc, sysfs_tells_cores_threads_caches_and_nodes);
     tcase_add_test(tc, the_affinity_mask_counts_cores_and_not_their_hardware_threads);
     tcase_add_test(tc, the_least_quota_of_all_ancestors_binds);
