@@ -35,7 +35,7 @@ void time_plan_text(const struct time_plan *plan, const struct time_measured *me
 /* The middle one of three. */
 double time_plan_median(const double seconds[3]);
 
-/* Checkpoints on the disk at a time, at the most: those kept, those kept for good, one in the making; never more than there
+/* Checkpoints on the disk at a time, at the most: those kept, those kept for good, the best, a rollback's, one in the making; never more than there
  * will be. */
 uint64_t time_plan_checkpoints(const struct train_settings *settings);
 

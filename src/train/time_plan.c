@@ -82,7 +82,11 @@ double time_plan_median(const double s[3])
 uint64_t time_plan_checkpoints(const struct train_settings *s)
 {
     const uint64_t on_the_way = multiples_of_either(s->save_every, s->keep_every, 0, s->steps - 1);
-    const uint64_t made = s->save_seconds ? UINT64_MAX : on_the_way + 2; /* and those of step 0 and of the end */
-    const uint64_t kept = s->keep + 1 + multiples(s->keep_every, 0, s->steps);
+    const uint64_t of_evaluations = s->save_best ? multiples(s->eval_every, 0, s->steps - 1) : 0;
+    /* and those of step 0 and of the end */
+    const uint64_t made = s->save_seconds ? UINT64_MAX : on_the_way + of_evaluations + 2;
+    /* besides the newest: the best by validation loss, and the one that a rollback would go to */
+    const uint64_t besides = (s->val_fraction > 0) + (s->spikes.policy == SPIKE_ROLLBACK);
+    const uint64_t kept = s->keep + 1 + multiples(s->keep_every, 0, s->steps) + besides;
     return kept < made ? kept : made;
 }

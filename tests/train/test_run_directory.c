@@ -123,6 +123,7 @@ START_TEST(a_full_disk_is_told_with_figures)
     s.steps = 1000;
     s.keep = 3;
     s.save_every = 100;
+    s.val_fraction = 0;
     OK_OR_SAY(run_directory_check_space(run, &s, 0, 1000, &err), err);
     ck_assert_int_eq(run_directory_check_space(run, &s, 0, (uint64_t)1 << 58, &err), STATUS_IO);
     ck_assert_msg(strstr(err.text, "4 checkpoints of 256 PiB"), "%s", err.text);

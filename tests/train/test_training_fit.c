@@ -223,6 +223,7 @@ START_TEST(checkpoints_at_a_time)
     struct train_settings s = gpt2(8, 4);
     s.steps = 1000;
     s.keep = 2;
+    s.val_fraction = 0; /* no best one */
     s.keep_every = 0;
     s.save_every = 0;
     ck_assert_uint_eq(time_plan_checkpoints(&s), 2); /* of step 0 and of the end */
@@ -238,6 +239,15 @@ START_TEST(checkpoints_at_a_time)
     ck_assert_uint_eq(time_plan_checkpoints(&s), 101);
     s.save_seconds = 60;
     ck_assert_uint_eq(time_plan_checkpoints(&s), 1006);
+    s.val_fraction = 0.1;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 1007);
+    s.spikes.policy = SPIKE_ROLLBACK;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 1008);
+    s.save_seconds = s.keep_every = s.save_every = 0;
+    s.eval_every = 250;
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 2);
+    s.save_best = 1; /* those of 250, 500 and 750 */
+    ck_assert_uint_eq(time_plan_checkpoints(&s), 5);
 }
 END_TEST
 

@@ -121,7 +121,7 @@ check "without the data it says what is missing" grep -q -e 'without evaluations
 check "unmeasured it has no time" sh -c '! grep -q "^time" stdout && grep -q "^  free there" stdout'
 refuses "a disk that is not there" 1 "nowhere" plan --out nowhere
 refuses "nor to be measured on" 1 "nowhere" plan --out nowhere --measure
-check "disk: as many as stay at a time" sh -c '"$CLLM" plan --steps 1000 --save-every 10 --keep 4 --keep-every 250 --json | grep -q "\"checkpoints\": 9,"'
+check "disk: as many as stay at a time" sh -c '"$CLLM" plan --steps 1000 --save-every 10 --keep 4 --keep-every 250 --val-fraction 0 --json | grep -q "\"checkpoints\": 9,"'
 "$CLLM" plan --preset shakespeare-char --vocab-size 65 --threads 2 --out disk --measure >stdout 2>stderr &
 pid=$!
 wait_for 20 sh -c 'test -n "$(ls disk)"'
