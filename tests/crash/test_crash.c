@@ -337,7 +337,8 @@ START_TEST(calls_that_fail)
 }
 END_TEST
 
-/* Interrupted, or given less than asked for: nobody is to notice, be it at one call or at every one. */
+/* Interrupted, or given less than asked for: nobody is to notice, be it at one call, at every one, or (interrupted)
+ * at every other, so that each is made at last. */
 START_TEST(calls_that_are_cut_short)
 {
     const int wanted = _i % 2 ? CALL_COUNTS : CALL_INTERRUPTED;
@@ -345,7 +346,8 @@ START_TEST(calls_that_are_cut_short)
     for (long k = 0; k < calls; k += by) {
         struct traced t = tracing(wanted, wanted == CALL_COUNTS ? TRACED_SHORT : TRACED_FAIL, k);
         t.fail_with = EINTR;
-        t.more = _i < 2 || wanted == CALL_INTERRUPTED ? 0 : 1000000;
+        t.more = _i < 2 ? 0 : 1000000;
+        t.alternate = wanted == CALL_INTERRUPTED;
         char what[PATH_MAX + 128];
         const int status = start_over(&t);
         snprintf(what, sizeof what, "call %ld %s, %s", k, wanted == CALL_COUNTS ? "was short" : "was interrupted", t.met);
@@ -397,16 +399,17 @@ int main(int argc, char **argv)
     const struct {
         const char *name;
         const TTest *test;
-        int times;
-    } cases[] = {{"kill-save", killed_at_every_call_of_a_save, 1}, {"kill-run", killed_at_calls_of_the_whole_run, 1},
-                 {"kill-random", killed_at_random_moments, 1},     {"fail", calls_that_fail, FAILURES},
-                 {"short", calls_that_are_cut_short, 4},           {"memory", memory_that_is_refused, 1}};
+        int begin, end;
+    } cases[] = {{"kill-save", killed_at_every_call_of_a_save, 0, 1}, {"kill-run", killed_at_calls_of_the_whole_run, 0, 1},
+                 {"kill-random", killed_at_random_moments, 0, 1},     {"fail-once", calls_that_fail, 0, 2},
+                 {"fail-a-while", calls_that_fail, 2, 3},          {"fail-for-good", calls_that_fail, 3, FAILURES},
+                 {"short", calls_that_are_cut_short, 0, 4},           {"memory", memory_that_is_refused, 0, 1}};
     Suite *suite = suite_create("crash");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TCase *tc = tcase_create(cases[i].name);
         tcase_add_checked_fixture(tc, setup, teardown);
         tcase_set_timeout(tc, thorough ? 3600 : 120);
-        tcase_add_loop_test(tc, cases[i].test, 0, cases[i].times);
+        tcase_add_loop_test(tc, cases[i].test, cases[i].begin, cases[i].end);
         suite_add_tcase(suite, tc);
     }
     SRunner *runner = srunner_create(suite);

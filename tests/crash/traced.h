@@ -83,6 +83,7 @@ struct traced {
     enum traced_action action;
     long k, more;       /* k from 0; -1: none */
     int fail_with;      /* errno */
+    bool alternate;     /* of those calls every other one */
     /* out */
     long calls;         /* met */
     char met[PATH_MAX + 64]; /* what the k-th was */
@@ -172,7 +173,8 @@ static inline bool traced__meet(struct traced *t, pid_t leader, pid_t pid)
     if (t->wanted == CALL_COUNTS && regs.rdx < 2)
         return false;
     const long at = t->calls++;
-    if (t->action == TRACED_COUNT || t->k < 0 || at < t->k || at > t->k + t->more)
+    if (t->action == TRACED_COUNT || t->k < 0 || at < t->k || at > t->k + t->more ||
+        (t->alternate && (at - t->k) % 2))
         return false;
     if (at == t->k)
         snprintf(t->met, sizeof t->met, "%s of %s", call->name, file);
