@@ -61,3 +61,13 @@ refuses "a token that there is not" 1 "outside the vocabulary" tokenizer decode 
 refuses "no number" 1 "numbers" tokenizer decode --tokenizer t.json --ids "1 x"
 printf '{"model":{"type":"Unigram","vocab":[]}}' >unigram.json
 refuses "a kind we do not do" 1 "Unigram" tokenizer encode --tokenizer unigram.json --text x
+printf 'other 2.5 9\nthird 1\n' >peer.txt
+BENCH="bench tokenizer --data text.txt --vocab-size 300 --repeat 1"
+# shellcheck disable=SC2086 # several words
+"$CLLM" $BENCH --threads 1,2 --peer peer.txt >stdout
+check "bench tokenizer: threads to one another" grep -qE "on 2 threads .* [0-9.]+ times one thread$" stdout
+check "bench tokenizer: a peer's speed" grep -qE "^third +1\.0 MB/s on 1 thread; ours is [0-9.]+ times that$" stdout
+check "bench tokenizer: a peer's training" grep -qE "^other +9\.00 s of training; ours is [0-9.]+ times as fast$" stdout
+printf 'other fast\n' >peer.txt
+# shellcheck disable=SC2086
+refuses "bench tokenizer: no figure" 1 "should be a name, MB/s" $BENCH --threads 1 --peer peer.txt
