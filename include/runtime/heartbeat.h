@@ -43,4 +43,9 @@ bool team_heartbeat(struct team *team, int id, struct heartbeat *out);
  * one that is not waiting; of those, that with the lowest id, for parents wake their children.  False when no run is on. */
 bool team_laggard(struct team *team, struct heartbeat *out);
 
+/* How long the thread of member `id` was ready to run while others had its core, since the thread was made: other programs, or
+ * where there are more threads than cores, ours.  0 before its first run, and where the system does not count it.  Reads a
+ * file of /proc.  Any thread, not while the team goes. */
+uint64_t team_robbed_ns(const struct team *team, int id);
+
 #endif

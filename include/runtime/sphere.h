@@ -30,6 +30,7 @@ struct sphere_stats {
     uint64_t wait_ns;        /* at barriers, and asleep while others of the team worked */
     uint64_t barriers;       /* barriers crossed */
     uint64_t scratch_peak_bytes;
+    uint64_t robbed_ns;      /* its thread was ready to run and others had the core (team_robbed_ns); 0 from team_stats */
 };
 
 /* Signs of life (runtime/heartbeat.h): written by the sphere alone, all of it relaxed. */

@@ -4,6 +4,7 @@
 #include "runtime/heartbeat_internal.h"
 #include "runtime/team_internal.h"
 #include "runtime/thread.h"
+#include "runtime/thread_state.h"
 
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -94,6 +95,13 @@ static bool is_behind(const struct heartbeat *a, const struct heartbeat *b)
     if (of_a != of_b)
         return of_a < of_b;
     return a->state == MEMBER_WORKING || b->state != MEMBER_WORKING;
+}
+
+uint64_t team_robbed_ns(const struct team *team, int id)
+{
+    struct thread_state thread;
+    const int tid = LOAD(team->members[id].sphere.pulse.tid);
+    return tid && thread_state_read(tid, &thread) ? thread.robbed_ns : 0;
 }
 
 bool team_laggard(struct team *team, struct heartbeat *out)

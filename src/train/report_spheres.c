@@ -61,10 +61,12 @@ static void rings(struct buffer *out, const struct stats_report *stats, bool wor
         for (int k = 0; k < children; k++)
             share[child + k] = (struct arc){share[i].begin + k * width, share[i].begin + (k + 1) * width};
         const double x = work ? most_work > 0 ? (double)s->flops / most_work : 0 : waiting(s);
-        struct human tokens, flops;
+        struct human tokens, flops, robbed;
         shape(out, sphere_level(i), share[i]);
-        buffer_printf(out, " class=\"%s\" fill-opacity=\"%.3f\"><title>sphere %d, level %d: waiting %.1f %%, %sFLOP, %s tokens",
+        buffer_printf(out, " class=\"%s\" fill-opacity=\"%.3f\"><title>sphere %d, level %d: waiting %.1f %%, "
+                      "robbed of its core %s, %sFLOP, %s tokens",
                       work ? "work" : "wait", 0.06 + 0.94 * fmin(1, x), i, sphere_level(i), 100 * waiting(s),
+                      human_seconds(&robbed, 1e-9 * (double)s->robbed_ns),
                       human_count(&flops, (double)s->flops), human_count(&tokens, (double)s->tokens));
         if (s->cpu >= 0)
             buffer_printf(out, ", CPU %d", s->cpu);

@@ -40,7 +40,7 @@ enum status stats_report_add_pool(struct stats_report *report, const struct pool
 /* Figures of some spheres together. */
 struct rollup {
     int spheres;
-    uint64_t sequences, tokens, flops, compute_ns, wait_ns, barriers, scratch_peak_bytes;
+    uint64_t sequences, tokens, flops, compute_ns, wait_ns, barriers, scratch_peak_bytes, robbed_ns;
 };
 
 static void add(struct rollup *r, const struct sphere_stats *s)
@@ -53,6 +53,7 @@ static void add(struct rollup *r, const struct sphere_stats *s)
     r->wait_ns += s->wait_ns;
     r->barriers += s->barriers;
     r->scratch_peak_bytes += s->scratch_peak_bytes;
+    r->robbed_ns += s->robbed_ns;
 }
 
 struct rollups {
@@ -80,15 +81,15 @@ static double wait_share(const struct rollup *r)
 /* The columns that a sphere and a rollup share. */
 static void figures(struct buffer *out, const struct rollup *r)
 {
-    struct human tokens, sequences, compute, wait, scratch;
-    buffer_printf(out, "  %9s  %8s  %10.*f  %9s  %9s  %5.1f%%  %9s\n", human_count(&sequences, (double)r->sequences),
+    struct human tokens, sequences, compute, wait, robbed, scratch;
+    buffer_printf(out, "  %9s  %8s  %10.*f  %9s  %9s  %5.1f%%  %9s  %9s\n", human_count(&sequences, (double)r->sequences),
                   human_count(&tokens, (double)r->tokens), (double)r->flops < 1e11 ? 2 : 0, (double)r->flops * 1e-9,
                   human_seconds(&compute, (double)r->compute_ns * 1e-9),
                   human_seconds(&wait, (double)r->wait_ns * 1e-9), 100 * wait_share(r),
-                  human_bytes(&scratch, r->scratch_peak_bytes));
+                  human_seconds(&robbed, (double)r->robbed_ns * 1e-9), human_bytes(&scratch, r->scratch_peak_bytes));
 }
 
-static const char figures_head[] = "  sequences    tokens       GFLOP    compute       wait    wait    scratch\n";
+static const char figures_head[] = "  sequences    tokens       GFLOP    compute       wait    wait     robbed    scratch\n";
 
 static void rollup_row(struct buffer *out, const char *what, int index, const struct rollup *r)
 {
@@ -185,21 +186,21 @@ void stats_report_table(const struct stats_report *report, bool all, struct buff
 
 static json_t *rollup_json(const struct rollup *r)
 {
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "spheres", r->spheres, "sequences",
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "spheres", r->spheres, "sequences",
                      (json_int_t)r->sequences, "tokens", (json_int_t)r->tokens, "flops", (json_int_t)r->flops,
                      "compute_ns", (json_int_t)r->compute_ns, "wait_ns", (json_int_t)r->wait_ns, "wait_share",
                      wait_share(r), "barriers", (json_int_t)r->barriers, "scratch_peak_bytes",
-                     (json_int_t)r->scratch_peak_bytes);
+                     (json_int_t)r->scratch_peak_bytes, "robbed_ns", (json_int_t)r->robbed_ns);
 }
 
 static json_t *sphere_json(const struct sphere_stats *s)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", s->id, "level",
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", s->id, "level",
                      s->level, "parent", s->parent, "first_child", s->first_child, "num_children", s->num_children,
                      "group", s->group, "cpu", s->cpu, "sequences", (json_int_t)s->sequences, "tokens",
                      (json_int_t)s->tokens, "flops", (json_int_t)s->flops, "compute_ns", (json_int_t)s->compute_ns,
                      "wait_ns", (json_int_t)s->wait_ns, "barriers", (json_int_t)s->barriers, "scratch_peak_bytes",
-                     (json_int_t)s->scratch_peak_bytes);
+                     (json_int_t)s->scratch_peak_bytes, "robbed_ns", (json_int_t)s->robbed_ns);
 }
 
 /* The keys of a worker's figures, and where they are. */
@@ -335,6 +336,8 @@ static enum status read_sphere(const json_t *object, int id, int num_spheres, st
         st = get_int(object, "cpu", -1, INT32_MAX, &out->cpu, where, err);
     for (size_t i = 0; i < sizeof counts / sizeof *counts && st == STATUS_OK; i++)
         st = json_get_u64(object, counts[i].key, true, INT64_MAX, counts[i].to, where, err);
+    if (st == STATUS_OK) /* a run of before does not say */
+        st = json_get_u64(object, "robbed_ns", false, INT64_MAX, &out->robbed_ns, where, err);
     return st;
 }
 

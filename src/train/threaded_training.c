@@ -743,8 +743,10 @@ enum status threaded_training_report(const struct threaded_training *s, struct s
     out->spheres = mem_calloc((size_t)n, sizeof *out->spheres);
     if (!out->spheres)
         return error_set(err, STATUS_NOMEM, "out of memory for the statistics of %d spheres", n);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         team_stats(s->team, i, &out->spheres[i]);
+        out->spheres[i].robbed_ns = team_robbed_ns(s->team, i);
+    }
     const enum status status = stats_report_add_pool(out, s->pool, err);
     if (status != STATUS_OK)
         stats_report_release(out);

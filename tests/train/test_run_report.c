@@ -86,12 +86,12 @@ START_TEST(all_1885_spheres_are_drawn)
     struct buffer out = {0};
     int titles = 0;
     ck_assert_ptr_nonnull(stats.spheres);
-    stats.spheres[7] = (struct sphere_stats){.compute_ns = 3, .wait_ns = 1, .flops = 5000, .cpu = 2};
+    stats.spheres[7] = (struct sphere_stats){.compute_ns = 3, .wait_ns = 1, .robbed_ns = 7000000, .flops = 5000, .cpu = 2};
     report_spheres(&out, &stats);
     for (const char *at = out.data; (at = strstr(at, "<title>sphere ")); at++)
         titles++;
     ck_assert_int_eq(titles, 2 * SPHERES_MAX);
-    ck_assert_ptr_nonnull(strstr(out.data, "sphere 7, level 1: waiting 25.0 %, 5.00kFLOP, 0 tokens, CPU 2<"));
+    ck_assert_ptr_nonnull(strstr(out.data, "sphere 7, level 1: waiting 25.0 %, robbed of its core 7 ms, 5.00kFLOP, 0 tokens, CPU 2<"));
     expect_numbers(out.data);
     buffer_release(&out);
     mem_free(stats.spheres);

@@ -30,7 +30,8 @@ static struct stats_report make(int n)
                                              .compute_ns = 9000000000ull,
                                              .wait_ns = 1000000000ull,
                                              .barriers = 5000,
-                                             .scratch_peak_bytes = 204800};
+                                             .scratch_peak_bytes = 204800,
+                                             .robbed_ns = 3000000};
     return r;
 }
 
