@@ -245,3 +245,7 @@ wait $pid 2>/dev/null
 "$CLLM" train --resume often --quiet --sample-tokens 0
 check "rollback: the same weights when saved often and killed" same_weights steady often
 check "rollback: the same metrics" same_metrics steady often
+{ cat cut.jsonl && echo "{\"step\": $((to + 1)), \"event\": \"lr\", \"factor\": 0.95}"; } >spiky/metrics.jsonl
+"$CLLM" train --replay spiky --out alone --quiet
+check "rollback: an event that waited for nothing more is not lost" grep -q '"factor": 0.95' alone/metrics.jsonl
+check "rollback: nor left behind" test ! -e alone/replay.jsonl
