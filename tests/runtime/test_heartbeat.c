@@ -6,6 +6,7 @@
 #include "runtime/profile.h"
 #include "runtime/team.h"
 #include "runtime/thread.h"
+#include "runtime/team_internal.h"
 #include "runtime/thread_state.h"
 
 #include <check.h>
@@ -90,6 +91,35 @@ START_TEST(who_is_behind_is_found)
 }
 END_TEST
 
+/* Stopped on its way out of a barrier that the others have left behind. */
+START_TEST(who_waits_at_an_older_barrier_is_behind)
+{
+    struct team *team = make(5);
+    struct heartbeat h;
+    team->running = true;
+    team->runs = 1;
+    team->width = 5;
+    for (int id = 0; id < 5; id++) {
+        struct sphere_pulse *p = &team->members[id].sphere.pulse;
+        p->run = 1;
+        p->state = MEMBER_WAITING;
+        p->arrivals = 4;
+        p->phase = "x";
+    }
+    team->members[3].sphere.pulse.arrivals = 3;
+    ck_assert(team_laggard(team, &h) && h.id == 3);
+    team->members[4].sphere.pulse.run = 0; /* has not even begun */
+    ck_assert(team_laggard(team, &h) && h.id == 4 && h.state == MEMBER_NOT_BEGUN);
+    team->members[4].sphere.pulse.run = 1;
+    team->members[3].sphere.pulse.state = MEMBER_DONE;
+    team->members[2].sphere.pulse.state = MEMBER_WORKING;
+    team->members[2].sphere.pulse.arrivals = 3; /* the fourth is its next */
+    ck_assert(team_laggard(team, &h) && h.id == 2);
+    team->running = false;
+    team_free(team);
+}
+END_TEST
+
 static void compute_a_while(struct sphere *me, void *arg)
 {
     (void)me;
@@ -131,6 +161,7 @@ int main(void)
     TCase *tc = tcase_create("heartbeat");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, who_is_behind_is_found, 0, 12);
+    tcase_add_test(tc, who_waits_at_an_older_barrier_is_behind);
     tcase_add_test(tc, who_is_robbed_of_its_core_is_seen);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
