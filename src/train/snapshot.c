@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/snapshot_internal.h"
+#include "train/threaded_training_internal.h"
 
 #include <string.h>
 

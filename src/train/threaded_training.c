@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One optimizer step is one run of the team:
- *
- *     pack the weights
- *     for each leaf:   verdict barrier (cancel?), forward and backward, fold its gradient     -- all owners of outputs
- *     norm of the sum: blocks of 4096 in double, their partial sums in index order by the root, verdict barrier
- *     update:          clip and the optimizer's step (optimizer_internal.h)
- *
- * Nothing but the update writes weights, and all members have agreed before it that the step is good; so a step that
- * is cancelled or not finite leaves the training as it was.  A step allocates nothing: all it needs lies in the
- * training or on the driving thread's stack.
+ * The threaded training system: making it, driving it from step to step, control, and what can be seen from outside.
+ * What a step is stands in training_step.c, what an evaluation is in evaluation.c.
  *
  * Threads: one drives (create, epoch, step, evaluate, free); any may command.  `mu` guards the wishes and `changed`
  * tells of them; `paused` is read by whoever asks, so it is atomic, and relaxed: nothing else is published with it.
@@ -19,47 +11,19 @@
 #include "base/clock.h"
 #include "base/human.h"
 #include "base/memory.h"
-#include "base/rng.h"
-#include "ops/adamw.h"
 #include "runtime/cancel.h"
 #include "runtime/heartbeat.h"
 #include "runtime/pool.h"
 #include "runtime/profile.h"
 #include "runtime/thread.h"
 #include "topology/topology.h"
-#include "train/step_guard_internal.h"
-#include "train/training_internal.h"
+#include "train/threaded_training_internal.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct threaded_training {
-    struct training *training;
-    struct batch_iterator *iterator;
-    struct team *team;
-    struct pool *pool; /* the caller's, or NULL */
-    int width;
-    uint64_t start_ns;
-    struct error error; /* of the last failure */
-    struct step_profile profile;
-    training_step_fn *on_step;
-    void *on_step_ctx;
-
-    training_control_fn *on_control;
-    void *on_control_ctx;
-
-    struct step_guard guard;
-    struct mutex *mu;
-    struct cond *changed;
-    bool pause, save; /* guarded by mu */
-    bool woken;       /* likewise: on_control is to look */
-    atomic_bool paused;
-    struct cancel *stop, *cancel; /* ours, set to cancelled by command */
-    const struct cancel *outer_stop, *outer_cancel;
-};
 
 static const uint64_t pause_look_ns = 100000000u;
 
@@ -236,203 +200,7 @@ enum status threaded_training_set_spheres(struct threaded_training *s, int num_s
     return st;
 }
 
-/* ---- a step, seen by a sphere ---- */
-
-struct step {
-    struct threaded_training *system;
-    struct batch batch;
-    uint64_t dropout_key;
-    double lr;
-    /* written by the root between two barriers */
-    double loss, grad_norm, loss_bound;
-    enum spike_reason spike; /* not SPIKE_NONE: no update */
-    struct optimizer_step optimizer;
-};
-
-static bool is_stopped(const struct threaded_training *s)
-{
-    return cancel_check(s->stop) != STATUS_OK || cancel_check(s->outer_stop) != STATUS_OK;
-}
-
-static bool is_cancelled(const struct threaded_training *s)
-{
-    return cancel_check(s->cancel) != STATUS_OK || cancel_check(s->outer_cancel) != STATUS_OK;
-}
-
-/* A place where all members agree whether to go on. */
-static enum status verdict(struct sphere *me, struct threaded_training *s)
-{
-    if (me->id == 0 && is_cancelled(s))
-        sphere_fail(me, STATUS_CANCELLED);
-    return sphere_barrier(me);
-}
-
-struct share training__own_elements(const struct sphere *me, const struct training *t)
-{
-    struct share blocks = sphere_share(me, t->blocks);
-    size_t size = model_size(t->model), end = blocks.end * TRAINING_BLOCK;
-    struct share elements = {blocks.begin * TRAINING_BLOCK, end < size ? end : size};
-    if (elements.begin > elements.end)
-        elements.begin = elements.end;
-    return elements;
-}
-
-/* Leaf `leaf` is done by all its owners' parts: adds up the nodes of the tree that are complete with it. */
-static enum status accumulate_gradients(struct sphere *me, struct training *t, struct gradient_fold *fold, size_t leaf)
-{
-    struct gradient_sum sums[GRADIENT_FOLD_MAX_HEIGHT];
-    int due = gradient_fold_after(fold, leaf, sums);
-    if (due == 0)
-        return STATUS_OK;
-    enum status st = sphere_barrier(me); /* a leaf's gradient has other owners than our elements */
-    struct share own = training__own_elements(me, t);
-    for (int i = 0; i < due; i++)
-        grads_add(sums[i].to + own.begin, sums[i].from + own.begin, own.end - own.begin);
-    return st;
-}
-
-static void measure_norm(struct sphere *me, struct training *t, const float *grads)
-{
-    struct share blocks = sphere_share(me, t->blocks);
-    size_t size = model_size(t->model);
-    for (size_t b = blocks.begin; b < blocks.end; b++) {
-        size_t begin = b * TRAINING_BLOCK;
-        size_t n = size - begin < TRAINING_BLOCK ? size - begin : TRAINING_BLOCK;
-        t->block_sumsq[b] = grads_sumsq(grads + begin, n);
-    }
-}
-
-/* The root alone: loss, norm, clipping; whether the step is good. */
-static void judge(struct sphere *me, struct step *step)
-{
-    struct training *t = step->system->training;
-    const struct train_settings *s = &t->settings;
-    double loss = 0, sumsq = 0;
-    for (size_t i = 0; i < t->leaves; i++)
-        loss += t->leaf_loss[i];
-    for (size_t b = 0; b < t->blocks; b++)
-        sumsq += t->block_sumsq[b];
-    const size_t supervised = step->batch.num_supervised; /* none at all: a loss of 0 and no gradient */
-    step->loss = supervised ? loss / (double)supervised : 0;
-    step->grad_norm = sqrt(sumsq);
-    step->spike = spike__judge(&s->spikes, &t->spikes, step->loss, step->grad_norm, &step->loss_bound);
-    if (step->spike != SPIKE_NONE)
-        return;
-    if (!step_guard__may_update(&step->system->guard))
-        sphere_fail(me, STATUS_CANCELLED);
-    /* PyTorch's clip_grad_norm_. */
-    double scale = 1;
-    if (s->grad_clip > 0 && step->grad_norm > s->grad_clip)
-        scale = s->grad_clip / (step->grad_norm + 1e-6);
-    step->optimizer = optimizer__at_step(s, t->step, t->step - t->spikes.skipped, t->lr_factor, scale);
-}
-
-static void step_team(struct sphere *me, void *arg)
-{
-    struct step *step = arg;
-    struct threaded_training *system = step->system;
-    struct training *t = system->training;
-    const struct train_settings *s = &t->settings;
-    struct gradient_fold fold = t->fold; /* each member's own, all the same */
-    const struct batch *batch = &step->batch;
-    const size_t leaf_tokens = s->micro_batch * s->seq_len;
-
-    sphere_phase(me, "pack");
-    decoder_pack(me, t->decoder);
-    for (size_t i = 0; i < t->leaves; i++) {
-        if (verdict(me, system) != STATUS_OK)
-            return;
-        struct leaf leaf = {
-            .inputs = batch->inputs + i * leaf_tokens,
-            .targets = batch->targets + i * leaf_tokens,
-            .first = batch->first ? batch->first + i * leaf_tokens : NULL,
-            .supervised = batch->supervised ? batch->supervised + i * leaf_tokens : NULL,
-            .first_sequence = i * s->micro_batch,
-            .dropout_key = step->dropout_key,
-            .loss_scale = batch->num_supervised ? 1.0f / (float)batch->num_supervised : 0,
-            .head_leaf = t->head_leaf,
-        };
-        leaf.grads = gradient_fold_leaf(&fold, i, &leaf.add);
-        decoder_train_leaf(me, t->decoder, &leaf, &t->leaf_loss[i]);
-        sphere_phase(me, "fold");
-        if (accumulate_gradients(me, t, &fold, i) != STATUS_OK)
-            return;
-    }
-    if (verdict(me, system) != STATUS_OK)
-        return;
-    sphere_phase(me, "norm");
-    const float *grads = gradient_fold_result(&fold);
-    measure_norm(me, t, grads);
-    if (sphere_barrier(me) != STATUS_OK)
-        return;
-    if (me->id == 0)
-        judge(me, step);
-    if (sphere_barrier(me) != STATUS_OK || step->spike != SPIKE_NONE)
-        return;
-    sphere_phase(me, "optimizer");
-    t->room.optimizer->step(me, t, grads, &step->optimizer);
-}
-
-/* ---- a step, seen by the driving thread ---- */
-
-/* The team is through a step that nobody gave up: it was updated with, or left out, or the run must stop here. */
-static enum status settle_spike(const struct step *step, struct error *err)
-{
-    struct training *t = step->system->training;
-    const struct spike_settings *settings = &t->settings.spikes;
-    const struct spike spike = {.reason = step->spike,
-                                .step = t->step + 1,
-                                .loss = step->loss,
-                                .grad_norm = step->grad_norm,
-                                .bound = step->loss_bound,
-                                .first_sample = step->batch.first_sample,
-                                .last_sample = step->batch.first_sample + t->settings.batch_size - 1};
-    enum status st = STATUS_OK;
-    if (step->spike == SPIKE_NONE)
-        spike__accept(settings, &t->spikes, step->loss);
-    else
-        st = spike__leave_out(settings, &t->spikes, &spike, err);
-    if (st == STATUS_OK)
-        spike__note_rollback(&t->spikes, t->step);
-    return st;
-}
-
-enum status threaded_train_step(struct threaded_training *s)
-{
-    struct training *t = s->training;
-    const struct train_settings *settings = &t->settings;
-    struct step step = {.system = s};
-    step_profile_begin(&s->profile);
-    t->sample = spike__next_sample(&t->spikes, t->step, t->sample);
-    if (batch_iterator_position(s->iterator) != t->sample) /* a checkpoint was loaded, or a step given up */
-        batch_iterator_seek(s->iterator, t->sample);
-    enum status st = batch_iterator_next(s->iterator, &step.batch, &s->error);
-    if (st != STATUS_OK)
-        return st;
-    step.dropout_key = rng_key(settings->seed, RNG_DROPOUT, t->step, 0);
-    step.lr = schedule_lr(&settings->schedule, t->step, settings->steps) * t->lr_factor;
-    st = training__run_team(s, step_team, &step);
-    step_profile_end(&s->profile, t->step + 1);
-    switch (st) {
-    case STATUS_OK:
-        break;
-    case STATUS_CANCELLED:
-        return error_set(&s->error, st, "cancelled in step %" PRIu64 "; the weights are those of step %" PRIu64,
-                         t->step + 1, t->step);
-    default:
-        return error_set(&s->error, st, "step %" PRIu64 ": %s", t->step + 1, status_text(st));
-    }
-    if ((st = settle_spike(&step, &s->error)) != STATUS_OK)
-        return st;
-    t->step++;
-    t->sample += settings->batch_size;
-    t->epoch = t->sample / batch_iterator_windows(s->iterator);
-    t->tokens += settings->batch_size * settings->seq_len;
-    t->last_loss = step.loss;
-    t->last_grad_norm = step.grad_norm;
-    t->last_lr = step.lr;
-    return STATUS_OK;
-}
+/* ---- runs, steps and pauses ---- */
 
 enum status training__run_team(struct threaded_training *s, void (*fn)(struct sphere *me, void *arg), void *arg)
 {
@@ -479,9 +247,9 @@ enum status threaded_train_epoch(struct threaded_training *s)
         enum status st = between_steps(s);
         if (st != STATUS_OK)
             return st;
-        if (is_cancelled(s))
+        if (training__is_cancelled(s))
             return error_set(&s->error, STATUS_CANCELLED, "cancelled after step %" PRIu64, t->step);
-        if (is_stopped(s))
+        if (training__is_stopped(s))
             return STATUS_OK;
         st = threaded_train_step(s);
         if (st != STATUS_OK)
@@ -548,96 +316,6 @@ void threaded_training__release(struct threaded_training *s)
     step_guard__release(&s->guard, s->mu, s->changed);
 }
 
-/* ---- evaluation ---- */
-
-struct evaluation {
-    struct threaded_training *system;
-    uint64_t leaves; /* whole ones */
-    size_t rest;     /* windows of one more leaf, < micro_batch */
-    double loss;     /* sum over tokens */
-    uint64_t supervised; /* how many of them count */
-};
-
-/* Loss of micro_batch windows, the first `fresh` of them new ones from `window`, the others that of the last. */
-static enum status eval_leaf(struct sphere *me, struct evaluation *e, uint64_t window, size_t fresh, double *loss)
-{
-    struct training *t = e->system->training;
-    const size_t T = t->settings.seq_len;
-    struct share own = sphere_share(me, t->settings.micro_batch);
-    const bool packed = t->settings.packing != PACKING_NONE;
-    for (size_t b = own.begin; b < own.end; b++) {
-        const struct window out = {t->val.inputs + b * T, t->val.targets + b * T, packed ? t->val.first + b * T : NULL,
-                                   packed ? t->val.supervised + b * T : NULL};
-        batch_iterator_val_window(e->system->iterator, window + (b < fresh ? b : fresh - 1), &out);
-        if (packed && b >= fresh)
-            memset(out.supervised, 0, T * sizeof *out.supervised);
-    }
-    if (me->id == 0 && is_stopped(e->system))
-        sphere_fail(me, STATUS_CANCELLED);
-    enum status st = verdict(me, e->system);
-    if (st != STATUS_OK)
-        return st;
-    const struct leaf leaf = {.inputs = t->val.inputs,
-                              .targets = t->val.targets,
-                              .first = t->val.first,
-                              .supervised = t->val.supervised};
-    decoder_eval_leaf(me, t->decoder, &leaf, loss);
-    for (size_t i = 0; me->id == 0 && i < fresh * T; i++)
-        e->supervised += !packed || t->val.supervised[i];
-    return sphere_barrier(me); /* all have read the windows */
-}
-
-static void evaluate_team(struct sphere *me, void *arg)
-{
-    struct evaluation *e = arg;
-    const size_t B = e->system->training->settings.micro_batch;
-    double sum = 0, loss = 0; /* the root's count */
-    decoder_pack(me, e->system->training->decoder);
-    for (uint64_t i = 0; i < e->leaves; i++) {
-        if (eval_leaf(me, e, i * B, B, &loss) != STATUS_OK)
-            return;
-        sum += loss;
-    }
-    if (e->rest && e->system->training->settings.packing != PACKING_NONE) {
-        /* A leaf is always micro_batch windows: fill up with copies of the last one, of which no target counts. */
-        if (eval_leaf(me, e, e->leaves * B, e->rest, &loss) != STATUS_OK)
-            return;
-        sum += loss;
-    } else if (e->rest) {
-        /* A leaf is always micro_batch windows: fill up with copies of the last one, and take out what they added,
-         * known from a leaf of nothing else. */
-        double copies = 0;
-        uint64_t first = e->leaves * B;
-        if (eval_leaf(me, e, first, e->rest, &loss) != STATUS_OK ||
-            eval_leaf(me, e, first + e->rest - 1, 1, &copies) != STATUS_OK)
-            return;
-        sum += loss - copies * ((double)(B - e->rest) / (double)B);
-    }
-    if (me->id == 0)
-        e->loss = sum;
-}
-
-enum status threaded_training_evaluate(struct threaded_training *s, uint64_t batches, double *val_loss)
-{
-    const struct train_settings *settings = &s->training->settings;
-    uint64_t windows = batch_iterator_val_windows(s->iterator);
-    *val_loss = NAN;
-    if (windows == 0)
-        return STATUS_OK;
-    struct evaluation e = {
-        .system = s, .leaves = windows / settings->micro_batch, .rest = (size_t)(windows % settings->micro_batch)};
-    if (batches > 0 && batches <= e.leaves) {
-        e.leaves = batches;
-        e.rest = 0;
-    }
-    enum status st = training__run_team(s, evaluate_team, &e);
-    if (st != STATUS_OK)
-        return error_set(&s->error, st, "evaluation after step %" PRIu64 ": %s", s->training->step, status_text(st));
-    const double tokens = (double)(e.leaves * settings->micro_batch + e.rest) * (double)settings->seq_len;
-    *val_loss = settings->packing == PACKING_NONE ? e.loss / tokens : e.loss / (double)e.supervised;
-    return STATUS_OK;
-}
-
 /* ---- control ---- */
 
 void threaded_training_command(struct threaded_training *s, enum training_command command)
@@ -688,7 +366,7 @@ bool threaded_training_paused(const struct threaded_training *s)
 
 bool threaded_training_stopping(const struct threaded_training *s)
 {
-    return is_stopped(s) || is_cancelled(s);
+    return training__is_stopped(s) || training__is_cancelled(s);
 }
 
 /* ---- statistics ---- */

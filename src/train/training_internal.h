@@ -58,25 +58,4 @@ void training__planned_for(struct training *t, int num_spheres, int width);
 /* Elements of the parameter run in the member's share of blocks. */
 struct share training__own_elements(const struct sphere *me, const struct training *t);
 
-
-/* For the watchdog.  The team's pulse, whole steps done, and while a run is on who is behind (true).  Any thread. */
-struct threaded_training;
-struct team_pulse;
-struct heartbeat;
-bool threaded_training__look(struct threaded_training *system, struct team_pulse *pulse, uint64_t *step,
-                             struct heartbeat *laggard);
-
-/* Member `id` of the run that is on; false: there is no such member, or no run. */
-bool threaded_training__heartbeat(struct threaded_training *system, int id, struct heartbeat *out);
-
-/* The run `run` stands still after `beats`: from now on until _release the driving thread stays in it, and where *whole the
- * weights stay those of step *step.  False, and nothing is held: it moved. */
-bool threaded_training__seize(struct threaded_training *system, uint64_t run, uint64_t beats, bool *whole,
-                              uint64_t *step);
-void threaded_training__release(struct threaded_training *system);
-
-/* Runs a team function on the spheres at work between two steps; the driving thread. */
-struct threaded_training;
-enum status training__run_team(struct threaded_training *system, void (*fn)(struct sphere *me, void *arg), void *arg);
-
 #endif

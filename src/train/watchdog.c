@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "runtime/thread.h"
 #include "train/threaded_training.h"
-#include "train/training_internal.h"
+#include "train/threaded_training_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

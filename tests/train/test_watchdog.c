@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "runtime/thread.h"
 #include "train/step_guard_internal.h"
-#include "train/training_internal.h"
+#include "train/threaded_training_internal.h"
 #include "train/watchdog.h"
 
 #include <fcntl.h>
