@@ -26,19 +26,23 @@ static const struct option_usage usage = {
                 "       cllm train --data DATA --init MODEL --out RUN [options]\n"
                 "       cllm train --resume RUN [options]\n"
                 "       cllm train --replay RUN --out RUN2 [options]",
-    .summary =
-        "Trains a GPT-2 on text and leaves a run directory: from scratch, on from a model (--init), or on with a run "
-        "that was interrupted (--resume), which then gives the bits of a run that never was. --replay makes a run again from "
-        "its first step, with what was changed on the way, and gives its bits.",
+    .summary = "Trains a language model on text and leaves a run directory: from scratch, on from a model (--init), or "
+               "on with a run "
+               "that was interrupted (--resume), which then gives the bits of a run that never was. --replay makes a "
+               "run again from "
+               "its first step, with what was changed on the way, and gives its bits.",
     .examples = "  cllm train --preset shakespeare-char-cpu --data shakespeare.txt --tokenizer char --out run1\n"
                 "  cllm train --preset gpt2 --data shards/ --batch-size 32 --seq-len 512 --steps 2000 --out run2\n"
                 "  cllm train --resume run1 --threads 8\n"
                 "  cllm train --init gpt2-model --data law/ --lr 3e-5 --steps 500 --out run3\n"
                 "  cllm train --data logs.jsonl.gz --epochs 3 --batch-size 48 --micro-batch 12 --out run4\n",
-    .notes = "`cllm ctl RUN` steers a run from elsewhere: it asks how it stands, pauses, saves, samples, changes the rate or\n"
-             "the number of spheres. Here, while it runs: Ctrl-C or SIGTERM stops after the present step with a checkpoint (exit code 130 or 143);\n"
-             "a second one ends at once. SIGUSR1 saves now, SIGUSR2 pauses and goes on. Keys on a terminal: p pause or\n"
-             "go on, s save, q stop, c cancel the present step and stop. `cllm train --resume RUN` goes on with the run.\n",
+    .notes =
+        "`cllm ctl RUN` steers a run from elsewhere: it asks how it stands, pauses, saves, samples, changes the rate "
+        "or\n"
+        "the number of spheres. Here, while it runs: Ctrl-C or SIGTERM stops after the present step with a checkpoint\n"
+        "(exit code 130 or 143); a second one ends at once. SIGUSR1 saves now, SIGUSR2 pauses and goes on. Keys on a "
+        "terminal: p pause or\n"
+        "go on, s save, q stop, c cancel the present step and stop. `cllm train --resume RUN` goes on with the run.\n",
 };
 
 /* ---- signals ---- */
@@ -200,11 +204,11 @@ static void show(struct watch *w, const struct training_snapshot *now)
     if (r->line.live && !now->done) {
         if (!isnan(now->loss))
             training_line(now, &text);
-        const char *state = now->busy                                  ? now->busy
-                            : threaded_training_paused(r->system)      ? "paused"
-                            : threaded_training_stopping(r->system)    ? "stopping"
-                            : isnan(now->loss)                         ? "first step"
-                                                                       : NULL;
+        const char *state = now->busy                               ? now->busy
+                            : threaded_training_paused(r->system)   ? "paused"
+                            : threaded_training_stopping(r->system) ? "stopping"
+                            : isnan(now->loss)                      ? "first step"
+                                                                    : NULL;
         if (state)
             buffer_printf(&text, "  [%s]", state);
         if (text.data)
@@ -242,12 +246,23 @@ static int run(struct train_run *r, const sigset_t *watched)
     const struct train_flags *f = r->flags;
     struct error err = {0};
     struct training_job job = {
-        .training = r->training, .iterator = r->iterator, .system = r->system, .run = r->run, .metrics = r->metrics,
-        .tokenizer = r->tokenizer, .validation = r->validation, .settings_hash = r->settings_hash, .saver = r->saver,
+        .training = r->training,
+        .iterator = r->iterator,
+        .system = r->system,
+        .run = r->run,
+        .metrics = r->metrics,
+        .tokenizer = r->tokenizer,
+        .validation = r->validation,
+        .settings_hash = r->settings_hash,
+        .saver = r->saver,
         .measured = r->measured,
-        .crew = &r->crew, .stop = r->interrupt.token, .waiting = &r->waiting, .sample_prompt = f->sample_prompt,
+        .crew = &r->crew,
+        .stop = r->interrupt.token,
+        .waiting = &r->waiting,
+        .sample_prompt = f->sample_prompt,
         .sample_tokens = f->sample_tokens,
-        .log_every = f->log_every, .done = tell_done,
+        .log_every = f->log_every,
+        .done = tell_done,
     };
     struct watchdog *watchdog;
     if (train_watch_start(r, &watchdog, &err) != STATUS_OK)
@@ -289,8 +304,7 @@ static bool owes_evaluation(const struct train_run *r)
 
 static bool stopped_early(const struct train_run *r)
 {
-    return training_thread_stopped_early(
-        &(struct training_job){.training = r->training, .validation = r->validation});
+    return training_thread_stopped_early(&(struct training_job){.training = r->training, .validation = r->validation});
 }
 
 static int train(struct train_run *r)
@@ -382,7 +396,8 @@ int cmd_train(int argc, char **argv)
                  "bytes (the default), the characters of the data, or a tokenizer.json"),
         OPT_TEXT("out", "RUN", &f.out, "directory to make for the run"),
         OPT_TEXT("resume", "RUN", &f.resume, "go on with a run from its newest sound checkpoint"),
-        OPT_TEXT("replay", "RUN", &f.replay, "make this run again, from its settings, data and recorded events, in --out"),
+        OPT_TEXT("replay", "RUN", &f.replay,
+                 "make this run again, from its settings, data and recorded events, in --out"),
         OPT_TEXT("init", "MODEL", &f.init, "begin with the weights of a model directory"),
         OPT_GROUP("Model"),
         SETTINGS_MODEL_FLAGS(&f.s),
@@ -402,7 +417,8 @@ int cmd_train(int argc, char **argv)
         OPT_CHOICE("schedule", &f.s.schedule, schedule_choices, "after the warm-up"),
         OPT_REAL("weight-decay", &s->weight_decay, 0, 1e6, "on matrices and embeddings, not on biases and norms"),
         OPT_REAL("beta1", &s->beta1, 0, 0.999999999, "decay of the first moment"),
-        OPT_REAL("beta2", &s->beta2, 0, 0.999999999, "decay of the second moment; of Lion's only one, beta1 being its part in the step"),
+        OPT_REAL("beta2", &s->beta2, 0, 0.999999999,
+                 "decay of the second moment; of Lion's only one, beta1 being its part in the step"),
         OPT_REAL("muon-lr", &s->muon_lr, 0, 1000, "highest rate of Muon's matrices; 0 = that of --lr (0)"),
         OPT_REAL("muon-momentum", &s->muon_momentum, 0, 0.999999999, "of Muon's matrices (0.95)"),
         OPT_REAL("grad-clip", &s->grad_clip, 0, 1e30, "largest norm of the gradient; 0 = off"),
