@@ -13,6 +13,10 @@ static const struct command benches[] = {
     {"barrier", bench_barrier, "the barrier and the waking of a team, beside libgomp's barrier"},
     {"pool", bench_pool, "tasks and parallel loops, beside libgomp and oneTBB"},
     {"matmul", bench_matmul, "matrix products of given shapes"},
+    {"attention", bench_attention, "causal attention, forward and backward"},
+    {"norm", bench_norm, "layer norm and RMS norm, forward and backward"},
+    {"loss", bench_loss, "softmax cross-entropy and its gradient"},
+    {"adamw", bench_adamw, "the optimizers' updates, and the gradients' norm"},
     {"limits", bench_limits, "what this machine's units and memory can do"},
     {"tokenizer", bench_tokenizer, "encoding text, and training a vocabulary"},
     {"save", bench_save, "what checkpoints cost a training, beside it and with it waiting"},
@@ -45,6 +49,7 @@ int cmd_bench(int argc, char **argv)
                  "  cllm bench step --preset gpt2 --batch-size 4 --seq-len 256\n"
                  "  cllm bench barrier --spheres 2,16\n"
                  "  cllm bench pool\n"
-                 "  cllm bench matmul --shape 4096,2304,768\n");
+                 "  cllm bench matmul --shape 4096,2304,768\n"
+                 "  cllm bench attention --seq-len 256,1024\n");
     return help ? command_finish_output("bench", EXIT_CODE_OK) : EXIT_CODE_USAGE;
 }

@@ -2,7 +2,7 @@
 # Help of every command, the version, and words that are unknown.
 check "version" sh -c '"$CLLM" --version | grep -q "^cllm [0-9]"'
 check "help lists the commands" sh -c '"$CLLM" --help | grep -q "  train "'
-for command in train generate eval stats report compare export plan topology "data check" "bench step" "bench save" "bench barrier" "bench matmul" "bench limits" bench; do
+for command in train generate eval stats report compare export plan topology "data check" "bench step" "bench save" "bench barrier" "bench matmul" "bench limits" "bench attention" "bench norm" "bench loss" "bench adamw" bench; do
     # shellcheck disable=SC2086 # two words
     "$CLLM" $command --help >stdout 2>stderr
     status=$?
