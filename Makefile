@@ -187,7 +187,8 @@ check-aarch64: ## The portable kernels on 64-bit Arm, under qemu-user: the same 
 layer-check: ## Includes obey scripts/layers.txt
 	@python3 scripts/check_layers.py
 
-SANITIZER = @$(MAKE) --no-print-directory CONFIG=$@ CPPFLAGS=-DDEBUG_ASSERT
+# The + hands make's jobs down, which a $(MAKE) in a variable does not.
+SANITIZER = +@$(MAKE) --no-print-directory CONFIG=$@ CPPFLAGS=-DDEBUG_ASSERT
 asan: ## AddressSanitizer build (build/asan) and the tests under it
 	$(SANITIZER) SANITIZE='-fsanitize=address -fno-omit-frame-pointer' check
 ubsan: ## UndefinedBehaviorSanitizer, likewise

@@ -6,7 +6,7 @@ awk 'BEGIN { s = 7 }
      { print }
      NR % 75 == 0 { for (i = 0; i < 200; i++) { s = (s * 75 + 74) % 65537; printf "%d", s % 10 } print "" }' clean.txt >text.txt
 steps=150
-if [ -n "${CLLM_TEST_SANITIZED:-}" ]; then steps=90; fi
+if [ -n "${CLLM_TEST_SANITIZED:-}" ]; then steps=100; fi
 # shellcheck disable=SC2086 # several words
 set -- train $TINY --data text.txt --tokenizer char --steps $steps --batch-size 2 --lr 5e-3 --save-every 8 --sample-tokens 0 \
     --spike-factor 4 --spike-window 8 --spike-margin 3 --spike-limit 60
