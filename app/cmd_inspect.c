@@ -19,8 +19,8 @@ static const struct option_usage usage = {
     .command = "inspect",
     .synopsis = "cllm inspect FILE|DIR [options]",
     .summary = "Says what a model file or directory holds: format, architecture, parameters, keys, tensors, tokenizer; and "
-               "whether the model can be read: every tensor there, of the right shape, every value finite. FILE is GGUF, "
-               "safetensors or a model of llm.c.",
+               "whether the model can be read: every tensor there, of the right shape, every value finite; exit code 1 "
+               "where not. FILE is GGUF, safetensors or a model of llm.c.",
     .examples = "  cllm inspect model.gguf\n"
                 "  cllm inspect gpt2 --json\n"
                 "  cllm inspect model-00001-of-00002.safetensors --no-read\n",
@@ -310,6 +310,9 @@ int cmd_inspect(int argc, char **argv)
         fputs(text.data, stdout);
     else if (st == STATUS_OK)
         print_text(report);
+    const json_t *check = json_object_get(report, "check");
+    if (st == STATUS_OK && check && !json_is_true(json_object_get(check, "readable")))
+        st = error_set(&err, STATUS_FORMAT, "%s cannot be read as a model: %s", path, text_of(check, "text"));
     code = st == STATUS_OK ? EXIT_CODE_OK : command_failed("inspect", &err);
     json_decref(report);
     buffer_release(&text);

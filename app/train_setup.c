@@ -243,6 +243,18 @@ static enum status make_iterator(struct train_run *r, struct error *err)
     return STATUS_OK;
 }
 
+/* With packing a part may be there and have nothing to predict. */
+static enum status check_targets(const struct train_run *r, struct error *err)
+{
+    const bool trains = batch_iterator_trains_any(r->iterator);
+    if (trains && (batch_iterator_val_windows(r->iterator) == 0 || batch_iterator_validates_any(r->iterator)))
+        return STATUS_OK;
+    return error_set(err, STATUS_CONFIG,
+                     "%s: with --packing documents no token of its %s part can be predicted, since none of the documents there "
+                     "has a second one; %s", r->flags->data, trains ? "validation" : "training",
+                     trains ? "give more text, a larger --val-fraction, or 0 for none" : "give longer texts, or --packing none");
+}
+
 static enum status start_crew(struct train_run *r, struct error *err)
 {
     enum team_backend backend;
@@ -355,6 +367,8 @@ enum status train_setup_fresh(struct train_run *r, struct error *err)
         status = find_documents(r, err);
     if (status == STATUS_OK)
         status = make_iterator(r, err);
+    if (status == STATUS_OK)
+        status = check_targets(r, err);
     if (status == STATUS_OK)
         status = train_settings_check(&r->info.settings, err);
     if (status == STATUS_OK)

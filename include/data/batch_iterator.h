@@ -67,6 +67,11 @@ uint64_t batch_iterator_windows(const struct batch_iterator *iterator); /* W, wi
 uint64_t batch_iterator_val_windows(const struct batch_iterator *iterator);
 void batch_iterator_val_window(const struct batch_iterator *iterator, uint64_t number, const struct window *out);
 
+/* Whether any target counts: of the training part, or of the windows for validation.  Without packing all do, where there is
+ * a part at all. */
+bool batch_iterator_trains_any(const struct batch_iterator *iterator);
+bool batch_iterator_validates_any(const struct batch_iterator *iterator);
+
 /* What an iterator with these options allocates, for planning. */
 size_t batch_iterator_bytes(const struct batch_options *options);
 

@@ -289,6 +289,35 @@ uint64_t batch_iterator_val_windows(const struct batch_iterator *it)
     return it->val_windows;
 }
 
+/* Whether one of the tokens from..to-1 begins no document, and so counts as a target. */
+static bool any_counts(const struct batch_iterator *it, uint64_t from, uint64_t to)
+{
+    enum { AT_ONCE = 1024 };
+    int32_t ids[AT_ONCE];
+    bool begins[AT_ONCE];
+    if (it->options.packing == PACKING_NONE)
+        return from < to;
+    for (uint64_t at = from; at < to; at += AT_ONCE) {
+        const size_t n = to - at < AT_ONCE ? (size_t)(to - at) : AT_ONCE;
+        tokens_read(it->tokens, at, n, ids);
+        documents_begins(it->options.documents, at, n, ids, begins);
+        if (memchr(begins, false, n))
+            return true;
+    }
+    return false;
+}
+
+bool batch_iterator_trains_any(const struct batch_iterator *it)
+{
+    return any_counts(it, 1, it->train_tokens);
+}
+
+bool batch_iterator_validates_any(const struct batch_iterator *it)
+{
+    const uint64_t first = it->train_tokens + 1;
+    return any_counts(it, first, first + it->val_windows * it->options.seq_len);
+}
+
 void batch_iterator_val_window(const struct batch_iterator *it, uint64_t number, const struct window *out)
 {
     CHECK(number < it->val_windows);

@@ -87,14 +87,34 @@ static bool customary(const char *name)
     return false;
 }
 
-static bool wanted(const char *name, const char *path)
+static const char *kind_name(mode_t mode)
+{
+    return S_ISFIFO(mode) ? "a FIFO"
+           : S_ISDIR(mode) ? "a directory"
+           : S_ISSOCK(mode) ? "a socket"
+           : S_ISLNK(mode) ? "a link to nothing"
+                           : "a device";
+}
+
+/* STATUS_FORMAT: the name is one that a model has by custom, and what bears it cannot be read as a file. */
+static enum status look_at(const char *name, const char *path, bool *wanted, struct error *err)
 {
     struct stat st;
+    *wanted = false;
     if (not_ours_to_keep(name) || lstat(path, &st) != 0)
-        return false;
-    if (S_ISLNK(st.st_mode))
-        return customary(name) && stat(path, &st) == 0 && S_ISREG(st.st_mode);
-    return S_ISREG(st.st_mode);
+        return STATUS_OK;
+    if (S_ISLNK(st.st_mode)) {
+        struct stat target;
+        if (!customary(name))
+            return STATUS_OK;
+        if (stat(path, &target) == 0)
+            st = target;
+    }
+    *wanted = S_ISREG(st.st_mode);
+    if (!*wanted && customary(name))
+        return error_set(err, STATUS_FORMAT, "%s is %s and no regular file; without it the model would not be the same", path,
+                         kind_name(st.st_mode));
+    return STATUS_OK;
 }
 
 static int by_name(const void *a, const void *b)
@@ -111,10 +131,11 @@ enum status text_files_read(struct text_files *files, const char *directory, str
     enum status st = STATUS_OK;
     size_t all = 0;
     for (const struct dirent *entry; st == STATUS_OK && (entry = readdir(dir)) != NULL;) {
+        bool wanted = false;
         path_join(&path, directory, entry->d_name);
-        if (path.failed)
-            st = error_set(err, STATUS_NOMEM, "no memory for the path of a file in %s", directory);
-        else if (wanted(entry->d_name, path.data)) {
+        st = path.failed ? error_set(err, STATUS_NOMEM, "no memory for the path of a file in %s", directory)
+                         : look_at(entry->d_name, path.data, &wanted, err);
+        if (st == STATUS_OK && wanted) {
             struct buffer content = {0};
             st = file_read(path.data, MAX_FILE_BYTES, &content, err);
             all += content.len;

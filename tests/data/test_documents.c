@@ -186,6 +186,45 @@ START_TEST(windows_know_their_documents)
 }
 END_TEST
 
+/* A part where every token begins a document has nothing to predict; one token that does not is enough, also far in. */
+START_TEST(nothing_to_predict)
+{
+    enum { COUNT = 5000, T = 8 };
+    static int32_t tokens_of[COUNT];
+    static uint64_t starts[COUNT];
+    const char *path = scratch_path("n.bin");
+    struct token_writer *writer = token_writer_open(path, 2, &err);
+    ck_assert_int_eq(token_writer_append(writer, tokens_of, COUNT, &err), STATUS_OK);
+    ck_assert_int_eq(token_writer_commit(writer, &err), STATUS_OK);
+    struct tokens *tokens = tokens_open(&path, 1, &err);
+    /* the token that begins no document; training has those before 4000 */
+    const uint64_t counts[] = {COUNT, 1, 3999, 4000, 4001, 4992, 4993, 4999};
+    const bool train[] = {false, true, true, false, false, false, false, false},
+               val[] = {false, false, false, false, true, true, false, false}; /* 124 windows: targets 4001 to 4992 */
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        size_t n = 0;
+        for (uint64_t i = 0; i < COUNT; i++)
+            if (i != counts[k])
+                starts[n++] = i;
+        scratch_file("n.idx", starts, n * sizeof *starts);
+        struct documents *d = open_documents(tokens, -1, -1);
+        const struct batch_options options = {.seq_len = T, .batch_size = 2, .val_fraction = 0.2, .packing = PACKING_DOCUMENTS,
+                                              .documents = d};
+        struct batch_iterator *it = batch_iterator_create(tokens, &options, &err);
+        ck_assert_uint_eq(batch_iterator_val_windows(it), 124);
+        ck_assert_msg(batch_iterator_trains_any(it) == train[k], "training, token %d", (int)counts[k]);
+        ck_assert_msg(batch_iterator_validates_any(it) == val[k], "validation, token %d", (int)counts[k]);
+        batch_iterator_free(it);
+        documents_close(d);
+    }
+    const struct batch_options plain = {.seq_len = T, .batch_size = 2};
+    struct batch_iterator *it = batch_iterator_create(tokens, &plain, &err);
+    ck_assert(batch_iterator_trains_any(it) && !batch_iterator_validates_any(it));
+    batch_iterator_free(it);
+    tokens_close(tokens);
+}
+END_TEST
+
 START_TEST(damaged)
 {
     static const struct {
@@ -292,6 +331,7 @@ int main(void)
     tcase_add_test(cases, index_and_marks_agree);
     tcase_add_test(cases, marks_that_begin);
     tcase_add_loop_test(cases, windows_know_their_documents, 0, 2);
+    tcase_add_test(cases, nothing_to_predict);
     tcase_add_test(cases, damaged);
     tcase_add_test(cases, empty_documents);
     tcase_add_test(cases, out_of_memory);

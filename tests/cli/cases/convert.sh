@@ -55,10 +55,30 @@ refuses "an empty directory to inspect" 1 "config.json" inspect nothing
 mkfifo pipe
 refuses "a FIFO" 1 "pipe" convert pipe RUN
 refuses "a FIFO to inspect" 1 "pipe" inspect pipe
+cp -r copy special && rm special/tokenizer.json && mkfifo special/tokenizer.json
+refuses "a FIFO as tokenizer.json" 1 "tokenizer.json is a FIFO and no regular file" convert special RUN
+rm special/tokenizer.json && mkdir special/tokenizer.json
+refuses "a directory as tokenizer.json" 1 "tokenizer.json is a directory" convert special RUN
+rmdir special/tokenizer.json && ln -s nowhere special/tokenizer.json
+refuses "a link to nothing as tokenizer.json" 1 "tokenizer.json is a link to nothing" convert special RUN
+rm special/tokenizer.json && mkfifo special/notes.txt && cp copy/tokenizer.json special
+check "a FIFO of another name is no part of the model" "$CLLM" convert special unspecial
+check "and does not come along" test ! -e unspecial/notes.txt
 head -c 5000 model.gguf >cut.gguf
 refuses "a GGUF cut short" 1 "truncated" convert cut.gguf RUN
 cp -r copy cut && head -c 20000 copy/model.safetensors >cut/model.safetensors
 refuses "safetensors cut short" 1 "cut/model.safetensors" convert cut RUN
+cp -r copy part && python3 - part/model.safetensors <<'EOF'
+import struct, sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(-4, 2)
+    f.write(struct.pack("<f", float("nan")))
+EOF
+refuses "inspect of a weight that is no number" 1 "part cannot be read as a model: .*not finite" inspect part
+check "has the report all the same" grep -q "^check      cannot be read" stdout
+refuses "and as JSON" 1 "cannot be read" inspect part --json
+check "which says so" grep -q '"readable": false' stdout
+check "unread it is as the head says" "$CLLM" inspect part --no-read
 head -c 3000 model.bin >cut.bin
 refuses "a model of llm.c cut short" 1 "cut.bin" convert cut.bin RUN
 cp -r copy odd && sed 's/"normalizer": null/"normalizer": {"type": "Lowercase"}/' copy/tokenizer.json >odd/tokenizer.json

@@ -66,3 +66,18 @@ check "199 tokens less count" sh -c 'a=$("$CLLM" eval packed --data docs.jsonl -
 check "plan with packing" "$CLLM" plan --packing documents
 # shellcheck disable=SC2086
 check "plan measures with packing" "$CLLM" plan $TINY --packing documents --measure
+
+# Nothing to predict: said before a step is made.  An index that lets a document begin at every token, and one that does so from
+# the middle on.
+for shards in ones tail; do mkdir $shards && cp packed/tokens.bin packed/tokenizer.json $shards; done
+python3 - <<'EOF'
+import struct
+n = struct.unpack("<3i", open("packed/tokens.bin", "rb").read(12))[2]
+for name, first in ("ones", 0), ("tail", n // 2):
+    with open(name + "/tokens.idx", "wb") as f:
+        f.write(struct.pack("<Q", 0) + b"".join(struct.pack("<Q", i) for i in range(max(first, 1), n)))
+EOF
+set -- train $TINY --steps 2 --packing documents --out RUN
+refuses "documents of one token each" 1 "no token of its training part can be predicted" "$@" --data ones
+refuses "a validation part of such" 1 "no token of its validation part can be predicted" "$@" --data tail
+check "which may be left out" "$CLLM" "$@" --data tail --val-fraction 0 --quiet
