@@ -23,7 +23,7 @@ ifneq (,$(filter-out help clean test demo,$(or $(MAKECMDGOALS),all)))
 MISSING := $(if $(shell command -v $(firstword $(CC)) 2>&1),,$(patsubst cc,gcc,$(firstword $(CC)))) \
            $(if $(shell command -v pkg-config 2>&1),,pkg-config)
 ifeq (,$(strip $(MISSING)))
-MISSING := $(foreach p,jansson:libjansson-dev hwloc:libhwloc-dev zlib:zlib1g-dev libutf8proc:libutf8proc-dev,\
+MISSING := $(foreach p,jansson:libjansson-dev hwloc:libhwloc-dev zlib:zlib1g-dev libdeflate:libdeflate-dev libutf8proc:libutf8proc-dev,\
              $(shell pkg-config --exists $(firstword $(subst :, ,$p)) || echo $(lastword $(subst :, ,$p)))) \
            $(shell echo 'int main(void){return 0;}' | $(CC) -x c -o /dev/null - >/dev/null 2>&1 || echo libc6-dev)
 endif
@@ -32,7 +32,7 @@ $(error Missing packages: $(strip $(MISSING)); on Debian or Ubuntu 'scripts/setu
 type: apt-get install $(strip $(MISSING)))
 endif
 MACHINE := $(shell $(CC) -dumpmachine)
-PKGS    := jansson hwloc zlib libutf8proc
+PKGS    := jansson hwloc zlib libdeflate libutf8proc
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
 endif

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/rng.h"
 #include "data/tokens.h"
 

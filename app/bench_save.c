@@ -13,7 +13,9 @@
 #include "app/settings_flags.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/crc32.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/human.h"
 #include "base/memory.h"
 #include "train/saver.h"
@@ -21,7 +23,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 static const struct option_usage usage = {
     .command = "bench save",
@@ -105,9 +106,9 @@ static enum status time_writer(const char *dir, size_t bytes, struct save_figure
         return error_set(err, STATUS_NOMEM, "no memory for 32 MiB");
     memset(piece, 1, PIECE);
     uint64_t start = clock_now_ns();
-    uLong crc = 0;
+    uint32_t crc = 0;
     for (size_t at = 0; at < bytes; at += PIECE)
-        crc = crc32_z(crc, piece, bytes - at < PIECE ? bytes - at : PIECE);
+        crc = crc32_ieee(crc, piece, bytes - at < PIECE ? bytes - at : PIECE);
     out->crc_s = 1e-9 * (double)(clock_now_ns() - start);
     start = clock_now_ns();
     struct file_writer *writer = file_writer_open(path_join(&path, dir, "writer"), err);
@@ -119,7 +120,7 @@ static enum status time_writer(const char *dir, size_t bytes, struct save_figure
         status = file_writer_close(writer, true, NULL, &sum, err);
     }
     out->file_s = 1e-9 * (double)(clock_now_ns() - start);
-    if (status == STATUS_OK && sum != (uint32_t)crc)
+    if (status == STATUS_OK && sum != crc)
         status = error_set(err, STATUS_IO, "the sums of the same bytes differ");
     file_discard(path.data ? path.data : "");
     buffer_release(&path);

@@ -12,6 +12,7 @@
 #include "app/train_watch.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 
 #include <math.h>
 #include <signal.h>

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "data/batch_iterator.h"
 #include "train/checkpoint.h"
 #include "train/threaded_training.h"

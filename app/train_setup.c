@@ -6,6 +6,7 @@
 #include "app/train_run.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/human.h"
 
 #include <limits.h>

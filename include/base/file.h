@@ -54,17 +54,6 @@ enum status file_map_open(struct file_map *map, const char *path, struct error *
 void file_map_advise(const struct file_map *map, enum file_access access); /* a hint */
 void file_map_close(struct file_map *map);
 
-/* A file being written: buffered, with a running crc32 and size.  Failures are remembered and told by _close, so
- * writing needs no check at every call.  _close syncs when asked. */
-struct file_writer;
-struct file_writer *file_writer_open(const char *path, struct error *err); /* creates or truncates */
-void file_writer_write(struct file_writer *writer, const void *bytes, size_t n);
-enum status file_writer_close(struct file_writer *writer, bool sync, uint64_t *size_bytes, uint32_t *crc32,
-                              struct error *err); /* frees the writer either way; the outs may be NULL */
-
-/* What this thread writes through a file_writer from now on is given up when stop(ctx) says so; it is asked every MiB and before a sync, and the writer's _close then returns STATUS_CANCELLED.  NULL: never, as at first. */
-void file_writer_stop_when(bool (*stop)(const void *ctx), const void *ctx);
-
 enum status file_crc32(const char *path, uint64_t *size_bytes, uint32_t *crc32, struct error *err);
 
 /* Appends the line, and a newline when it has none, in one write; a write that fails half-way is taken back.

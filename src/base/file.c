@@ -6,7 +6,9 @@
 #include "base/file.h"
 
 #include "base/check.h"
+#include "base/crc32.h"
 #include "base/memory.h"
+#include "file_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,9 +19,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-#include <zlib.h>
 
-enum { WRITER_BYTES = 256 * 1024, WRITEBACK_BYTES = 8 << 20, CHUNK_BYTES = 1024 * 1024, MAX_DEPTH = 128 };
+enum { CHUNK_BYTES = 1024 * 1024, MAX_DEPTH = 128 };
 
 /* One write or read never moves more (Linux stops at 0x7ffff000 anyway). */
 static const size_t MAX_CALL_BYTES = (size_t)1 << 30;
@@ -41,28 +42,33 @@ static const char *kind_of(mode_t mode)
     }
 }
 
-/* errno of the failure stays; true when all n bytes were written. */
-static bool write_all(int fd, const void *bytes, size_t n)
+bool file__write_all(int fd, const void *bytes, size_t n, size_t *done)
 {
     const char *p = bytes;
-    while (n) {
-        const ssize_t done = write(fd, p, n < MAX_CALL_BYTES ? n : MAX_CALL_BYTES);
-        if (done < 0) {
+    for (*done = 0; *done < n;) {
+        const size_t left = n - *done;
+        const ssize_t wrote = write(fd, p + *done, left < MAX_CALL_BYTES ? left : MAX_CALL_BYTES);
+        if (wrote < 0) {
             if (errno == EINTR)
                 continue;
             return false;
         }
-        if (done == 0) { /* not for a regular file; not to be waited for either */
+        if (wrote == 0) { /* not for a regular file; not to be waited for either */
             errno = EIO;
             return false;
         }
-        p += done;
-        n -= (size_t)done;
+        *done += (size_t)wrote;
     }
     return true;
 }
 
-static bool sync_fd(int fd)
+static bool write_all(int fd, const void *bytes, size_t n)
+{
+    size_t done;
+    return file__write_all(fd, bytes, n, &done);
+}
+
+bool file__sync(int fd)
 {
     while (fsync(fd) != 0)
         if (errno != EINTR)
@@ -171,7 +177,8 @@ enum status file_read(const char *path, size_t max_bytes, struct buffer *out, st
         out->len += got;
         out->data[out->len] = 0;
         if (st == STATUS_OK && out->len - begin > max_bytes)
-            st = error_set(err, STATUS_FORMAT, "%s is longer than the %zu bytes that are allowed here", path, max_bytes);
+            st =
+                error_set(err, STATUS_FORMAT, "%s is longer than the %zu bytes that are allowed here", path, max_bytes);
         if (got < expected)
             break;
     }
@@ -206,7 +213,7 @@ static enum status sync_parent(const char *path, struct error *err)
     return st;
 }
 
-static int create(const char *path, struct error *err)
+int file__create(const char *path, struct error *err)
 {
     int fd;
     do
@@ -238,14 +245,14 @@ enum status file_replace(const char *path, const void *bytes, size_t n, struct e
     if (tmp.failed)
         return error_set(err, STATUS_NOMEM, "no memory for the path of %s", path);
     enum status st = STATUS_OK;
-    const int fd = create(tmp.data, err);
+    const int fd = file__create(tmp.data, err);
     if (fd < 0) {
         buffer_release(&tmp);
         return STATUS_IO;
     }
     if (!write_all(fd, bytes, n))
         st = error_set(err, STATUS_IO, "cannot write %s: %m", tmp.data);
-    else if (!sync_fd(fd))
+    else if (!file__sync(fd))
         st = error_set(err, STATUS_IO, "cannot sync %s: %m", tmp.data);
     if (close(fd) != 0 && errno != EINTR && st == STATUS_OK)
         st = error_set(err, STATUS_IO, "cannot close %s: %m", tmp.data);
@@ -270,7 +277,7 @@ enum status file_patch(const char *path, uint64_t offset, const void *bytes, siz
     enum status st = STATUS_OK;
     if (lseek(fd, (off_t)offset, SEEK_SET) < 0 || !write_all(fd, bytes, n))
         st = error_set(err, STATUS_IO, "cannot write %s: %m", path);
-    else if (!sync_fd(fd))
+    else if (!file__sync(fd))
         st = error_set(err, STATUS_IO, "cannot sync %s: %m", path);
     if (close(fd) != 0 && errno != EINTR && st == STATUS_OK)
         st = error_set(err, STATUS_IO, "cannot close %s: %m", path);
@@ -300,7 +307,9 @@ enum status file_map_open(struct file_map *map, const char *path, struct error *
 
 void file_map_advise(const struct file_map *map, enum file_access access)
 {
-    const int advice = access == FILE_SEQUENTIAL ? MADV_SEQUENTIAL : access == FILE_RANDOM ? MADV_RANDOM : MADV_WILLNEED;
+    const int advice = access == FILE_SEQUENTIAL ? MADV_SEQUENTIAL
+                       : access == FILE_RANDOM   ? MADV_RANDOM
+                                                 : MADV_WILLNEED;
     if (map->data)
         madvise((void *)(uintptr_t)map->data, map->size_bytes, advice);
 }
@@ -310,121 +319,6 @@ void file_map_close(struct file_map *map)
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->size_bytes);
     *map = (struct file_map){0};
-}
-
-struct file_writer {
-    int fd;
-    char *path;
-    size_t used; /* bytes in `pending` */
-    uint64_t size_bytes;
-    uint64_t begun_bytes; /* up to here the system was asked to begin writing to the disk */
-    uint32_t crc32;
-    struct error failure; /* status 0: none so far */
-    unsigned char pending[WRITER_BYTES];
-};
-
-/* Of the calling thread. */
-static _Thread_local struct {
-    bool (*wanted)(const void *ctx);
-    const void *ctx;
-} stop;
-
-void file_writer_stop_when(bool (*wanted)(const void *ctx), const void *ctx)
-{
-    stop.wanted = wanted;
-    stop.ctx = ctx;
-}
-
-static void look_for_stop(struct file_writer *writer)
-{
-    if (stop.wanted && writer->failure.status == STATUS_OK && stop.wanted(stop.ctx))
-        error_set(&writer->failure, STATUS_CANCELLED, "cancelled while writing %s", writer->path);
-}
-
-struct file_writer *file_writer_open(const char *path, struct error *err)
-{
-    struct file_writer *writer = mem_alloc(sizeof *writer);
-    char *copy = mem_strdup(path);
-    if (!writer || !copy) {
-        error_set(err, STATUS_NOMEM, "no memory to write %s", path);
-        goto fail;
-    }
-    const int fd = create(path, err);
-    if (fd < 0)
-        goto fail;
-    writer->fd = fd;
-    writer->path = copy;
-    writer->used = 0;
-    writer->size_bytes = writer->begun_bytes = 0;
-    writer->crc32 = 0;
-    writer->failure = (struct error){0};
-    return writer;
-fail:
-    mem_free(copy);
-    mem_free(writer);
-    return NULL;
-}
-
-static void put(struct file_writer *writer, const void *bytes, size_t n)
-{
-    if (writer->failure.status == STATUS_OK && !write_all(writer->fd, bytes, n))
-        error_set(&writer->failure, STATUS_IO, "cannot write %s: %m", writer->path);
-}
-
-/* A hint: the disk works while the rest is summed and copied, and the sync at the end finds little left. */
-static void begin_writeback(struct file_writer *writer)
-{
-    const uint64_t done = writer->size_bytes - writer->used;
-    if (done - writer->begun_bytes < WRITEBACK_BYTES)
-        return;
-    sync_file_range(writer->fd, (off_t)writer->begun_bytes, (off_t)(done - writer->begun_bytes), SYNC_FILE_RANGE_WRITE);
-    writer->begun_bytes = done;
-}
-
-void file_writer_write(struct file_writer *writer, const void *bytes, size_t n)
-{
-    /* Pieces that stay in a core's own cache between the sum and the copy into the page cache. */
-    enum { BETWEEN_LOOKS = 512 * 1024 };
-    for (; n > BETWEEN_LOOKS; n -= BETWEEN_LOOKS, bytes = (const char *)bytes + BETWEEN_LOOKS) {
-        file_writer_write(writer, bytes, BETWEEN_LOOKS);
-        begin_writeback(writer);
-        look_for_stop(writer);
-    }
-    if (n == 0 || writer->failure.status != STATUS_OK)
-        return;
-    writer->crc32 = (uint32_t)crc32_z(writer->crc32, bytes, n);
-    writer->size_bytes += n;
-    if (n > sizeof writer->pending - writer->used) {
-        put(writer, writer->pending, writer->used);
-        writer->used = 0;
-    }
-    if (n >= sizeof writer->pending)
-        put(writer, bytes, n);
-    else {
-        memcpy(writer->pending + writer->used, bytes, n);
-        writer->used += n;
-    }
-}
-
-enum status file_writer_close(struct file_writer *writer, bool sync, uint64_t *size_bytes, uint32_t *crc32,
-                              struct error *err)
-{
-    put(writer, writer->pending, writer->used);
-    look_for_stop(writer);
-    if (writer->failure.status == STATUS_OK && sync && !sync_fd(writer->fd))
-        error_set(&writer->failure, STATUS_IO, "cannot sync %s: %m", writer->path);
-    if (close(writer->fd) != 0 && errno != EINTR && writer->failure.status == STATUS_OK)
-        error_set(&writer->failure, STATUS_IO, "cannot close %s: %m", writer->path);
-    const enum status st = writer->failure.status;
-    if (st != STATUS_OK && err)
-        *err = writer->failure;
-    if (size_bytes)
-        *size_bytes = writer->size_bytes;
-    if (crc32)
-        *crc32 = writer->crc32;
-    mem_free(writer->path);
-    mem_free(writer);
-    return st;
 }
 
 enum status file_crc32(const char *path, uint64_t *size_bytes, uint32_t *crc32, struct error *err)
@@ -438,7 +332,7 @@ enum status file_crc32(const char *path, uint64_t *size_bytes, uint32_t *crc32, 
     uint32_t sum = 0;
     for (size_t got = CHUNK_BYTES; st == STATUS_OK && got == CHUNK_BYTES;) {
         st = file_read_some(fd, path, chunk, CHUNK_BYTES, &got, err);
-        sum = (uint32_t)crc32_z(sum, chunk, got);
+        sum = crc32_ieee(sum, chunk, got);
         size += got;
     }
     mem_free(chunk);
@@ -480,7 +374,7 @@ enum status file_append_line(int fd, const char *path, const char *line, size_t 
 
 enum status file_cut(int fd, const char *path, uint64_t size_bytes, struct error *err)
 {
-    if (!shorten(fd, (off_t)size_bytes) || !sync_fd(fd))
+    if (!shorten(fd, (off_t)size_bytes) || !file__sync(fd))
         return error_set(err, STATUS_IO, "cannot cut %s to %llu bytes: %m", path, (unsigned long long)size_bytes);
     return STATUS_OK;
 }
@@ -513,7 +407,7 @@ enum status file_sync_directory(const char *path, struct error *err)
     if (fd < 0)
         return error_set(err, STATUS_IO, "cannot open directory %s: %m", path);
     enum status st = STATUS_OK;
-    if (!sync_fd(fd) && errno != EINVAL) /* EINVAL: a file system that has no such operation */
+    if (!file__sync(fd) && errno != EINVAL) /* EINVAL: a file system that has no such operation */
         st = error_set(err, STATUS_IO, "cannot sync directory %s: %m", path);
     close(fd);
     return st;

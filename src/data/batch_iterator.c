@@ -144,11 +144,12 @@ static enum status split(struct batch_iterator *it, struct error *err)
                          "%zu needs %llu; give more text or a shorter sequence length",
                          (unsigned long long)train, o->seq_len, (unsigned long long)o->seq_len + 1);
     if (o->val_fraction > 0 && val <= o->seq_len)
-        return error_set(err, STATUS_CONFIG,
-                         "the data is too short: its validation part, %g of it, has %llu tokens, and one window of "
-                         "sequence length %zu needs %llu; give more text, a shorter sequence length, a larger fraction, "
-                         "or 0 for none",
-                         o->val_fraction, (unsigned long long)val, o->seq_len, (unsigned long long)o->seq_len + 1);
+        return error_set(
+            err, STATUS_CONFIG,
+            "the data is too short: its validation part, %g of it, has %llu tokens, and one window of "
+            "sequence length %zu needs %llu; give more text, a shorter sequence length, a larger fraction, "
+            "or 0 for none",
+            o->val_fraction, (unsigned long long)val, o->seq_len, (unsigned long long)o->seq_len + 1);
     it->train_tokens = train;
     it->windows = (train - o->seq_len) / o->seq_len;
     if (it->windows == 0)
@@ -181,8 +182,8 @@ struct batch_iterator *batch_iterator_create(const struct tokens *tokens, const 
     size_t bytes;
     for (int i = 0; i < 2; i++) {
         if (!slot_bytes(options, &bytes) || !(it->slot[i].all.inputs = mem_alloc(bytes))) {
-            error_set(err, STATUS_NOMEM, "no memory for two batches of %zu sequences of %zu tokens", options->batch_size,
-                      options->seq_len);
+            error_set(err, STATUS_NOMEM, "no memory for two batches of %zu sequences of %zu tokens",
+                      options->batch_size, options->seq_len);
             goto fail;
         }
         const size_t n = options->batch_size * options->seq_len;

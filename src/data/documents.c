@@ -5,11 +5,11 @@
 
 #include "base/buffer.h"
 #include "base/check.h"
+#include "base/crc32.h"
 #include "base/file.h"
 #include "base/memory.h"
 
 #include <string.h>
-#include <zlib.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "indices are mapped as they lie, and they lie little-endian");
 
@@ -208,11 +208,11 @@ void documents_begins(const struct documents *d, uint64_t begin, size_t n, const
 
 uint32_t documents_crc32(const struct documents *d)
 {
-    uLong crc = crc32(0, NULL, 0);
+    uint32_t crc = 0;
     if (!d->indices)
-        return (uint32_t)crc32(crc, (const Bytef *)&d->marks, sizeof d->marks);
+        return crc32_ieee(crc, &d->marks, sizeof d->marks);
     for (size_t i = 0; i < d->num_shards; i++)
         if (d->indices[i].count)
-            crc = crc32_z(crc, (const Bytef *)d->indices[i].at, d->indices[i].count * sizeof *d->indices[i].at);
-    return (uint32_t)crc;
+            crc = crc32_ieee(crc, d->indices[i].at, d->indices[i].count * sizeof *d->indices[i].at);
+    return crc;
 }

@@ -5,14 +5,15 @@
 
 #include "base/buffer.h"
 #include "base/check.h"
+#include "base/crc32.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tokens are mapped as they lie, and they lie little-endian");
 
@@ -159,9 +160,7 @@ static void advise(const struct tokens *tokens, bool sequential)
     uint64_t bytes = 0;
     for (size_t i = 0; i < tokens->num_shards; i++)
         bytes += tokens->shards[i].map.size_bytes;
-    const enum file_access access = sequential               ? FILE_SEQUENTIAL
-                                    : bytes <= READ_IN_BYTES ? FILE_ALL_SOON
-                                                             : FILE_RANDOM;
+    const enum file_access access = sequential ? FILE_SEQUENTIAL : bytes <= READ_IN_BYTES ? FILE_ALL_SOON : FILE_RANDOM;
     for (size_t i = 0; i < tokens->num_shards; i++)
         file_map_advise(&tokens->shards[i].map, access);
 }
@@ -306,7 +305,7 @@ uint32_t tokens_crc32(const struct tokens *tokens)
     for (uint64_t at = 0; at < tokens->count; at += N) {
         const size_t n = tokens->count - at < N ? (size_t)(tokens->count - at) : N;
         tokens_read(tokens, at, n, block);
-        sum = (uint32_t)crc32_z(sum, (const unsigned char *)block, 4 * n);
+        sum = crc32_ieee(sum, block, 4 * n);
     }
     advise(tokens, false);
     return sum;

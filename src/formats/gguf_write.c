@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/check.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "formats/gguf.h"
 

@@ -2,6 +2,7 @@
  * store.c - a model as a Hugging Face directory, and other runs of the same layout as safetensors.
  */
 #include "base/buffer.h"
+#include "base/crc32.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/safetensors.h"
@@ -9,7 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 /* Of a view's name: a prefix and a parameter's name. */
 enum { NAME_BYTES = 96 };
@@ -54,11 +54,10 @@ static enum status check_shape(const struct tensor_view *t, const char *path, co
         same = t->shape[i] == p->shape[i];
     if (same)
         return STATUS_OK;
-    return error_set(err, STATUS_FORMAT,
-                     "%s: tensor '%s' has rank %zu and shape [%llu,%llu]; config.json wants rank %zu, [%zu,%zu]", path,
-                     t->name, t->rank, (unsigned long long)(t->rank ? t->shape[0] : 1),
-                     (unsigned long long)(t->rank > 1 ? t->shape[1] : 1), p->rank, p->shape[0],
-                     p->rank > 1 ? p->shape[1] : 1);
+    return error_set(
+        err, STATUS_FORMAT, "%s: tensor '%s' has rank %zu and shape [%llu,%llu]; config.json wants rank %zu, [%zu,%zu]",
+        path, t->name, t->rank, (unsigned long long)(t->rank ? t->shape[0] : 1),
+        (unsigned long long)(t->rank > 1 ? t->shape[1] : 1), p->rank, p->shape[0], p->rank > 1 ? p->shape[1] : 1);
 }
 
 /* Reads a tensor of count elements as f32: f32 goes where it is wanted without a stop, others through a piece. */
@@ -110,7 +109,8 @@ enum status model_load_runs(const struct model *model, const char *path, struct 
             if (!t)
                 status = error_set(err, STATUS_FORMAT, "%s: tensor '%s' is missing", path, name);
             else if (strcmp(t->dtype, "F32") != 0)
-                status = error_set(err, STATUS_FORMAT, "%s: tensor '%s' is %s, where F32 should be", path, name, t->dtype);
+                status =
+                    error_set(err, STATUS_FORMAT, "%s: tensor '%s' is %s, where F32 should be", path, name, t->dtype);
             else
                 status = read_param(file, t, &model->params[i], runs[r].data, err);
         }
@@ -212,7 +212,7 @@ static enum status save_text(const char *directory, const char *name,
     if (status == STATUS_OK)
         status = file_replace(path_join(&path, directory, name), text.data, text.len, err);
     if (status == STATUS_OK && wrote)
-        wrote(ctx, name, text.len, (uint32_t)crc32(0, (const Bytef *)text.data, (uInt)text.len));
+        wrote(ctx, name, text.len, crc32_ieee(0, text.data, text.len));
     buffer_release(&text);
     buffer_release(&path);
     return status;

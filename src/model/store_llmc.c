@@ -3,6 +3,7 @@
  * Conv1D's matrices as [out,in], the embedding with rows of zeros up to a multiple of 128.
  */
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "formats/llmc.h"
 #include "model_files_internal.h"

@@ -5,12 +5,12 @@
  */
 #include "tokenizer/tokenizer.h"
 
+#include "base/crc32.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "tokenizer/tokenizer_internal.h"
 
 #include <string.h>
-#include <zlib.h>
 
 static const char END_OF_TEXT[] = "<|endoftext|>";
 
@@ -101,7 +101,7 @@ static struct tokenizer *make(struct buffer *json, const char *where, struct buf
     t->json = *json;
     t->config = *config;
     *json = *config = (struct buffer){0};
-    t->crc32 = (uint32_t)crc32_z(0, (const unsigned char *)t->json.data, t->json.len);
+    t->crc32 = crc32_ieee(0, t->json.data, t->json.len);
     return t;
 }
 

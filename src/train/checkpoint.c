@@ -8,6 +8,7 @@
 #include "train/checkpoint.h"
 
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "base/human.h"
 #include "base/memory.h"
 #include "train/checkpoint_internal.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Loading: from the newest checkpoint on, until one is whole.
  */
+#include "base/crc32.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "train/checkpoint.h"
@@ -8,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <zlib.h>
 
 static enum status load(struct training *t, const char *directory, uint32_t settings_hash, struct error *err)
 {
@@ -106,7 +106,7 @@ static uint32_t hash_run(uint32_t crc, const struct model *model, const float *r
     size_t num_params;
     const struct param *params = model_params(model, &num_params);
     for (size_t i = 0; i < num_params; i++)
-        crc = (uint32_t)crc32_z(crc, (const Bytef *)(run + params[i].offset), params[i].count * sizeof(float));
+        crc = crc32_ieee(crc, run + params[i].offset, params[i].count * sizeof(float));
     return crc;
 }
 

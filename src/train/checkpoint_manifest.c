@@ -2,6 +2,7 @@
  * manifest.json: what files a checkpoint has, and whether they are still those.
  */
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "train/checkpoint_internal.h"
 
 #include <ctype.h>

@@ -2,6 +2,7 @@
  * An optimizer's states in a file: a state's tensor is named by its prefix and the parameter; one that has an element
  * for each of the parameter's has its shape, else it is a row.
  */
+#include "base/crc32.h"
 #include "base/memory.h"
 #include "formats/safetensors.h"
 #include "train/optimizer_internal.h"
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 enum { NAME_BYTES = 96 };
 
@@ -86,8 +86,7 @@ static enum status read_state(const struct safetensors *file, const struct optim
     if (!same)
         return error_set(err, STATUS_FORMAT, "%s: tensor '%s' has another shape than the model wants", path,
                          want->name);
-    enum status st =
-        safetensors_read(file, have, 0, (void *)(uintptr_t)want->data, (size_t)want->size_bytes, err);
+    enum status st = safetensors_read(file, have, 0, (void *)(uintptr_t)want->data, (size_t)want->size_bytes, err);
     return st == STATUS_OK ? check_values(state, want, path, err) : st;
 }
 
@@ -114,15 +113,15 @@ enum status optimizer__load(struct training *t, const char *path, struct error *
 
 uint32_t optimizer__hash(const struct training *t)
 {
-    uLong crc = 0;
+    uint32_t crc = 0;
     for (size_t k = 0; k < t->room.optimizer->num_states; k++) {
         const struct optimizer_state *state = &t->room.optimizer->states[k];
         struct optimizer_walk walk = {0};
         while (optimizer__next(t, &walk)) {
             const size_t elements = optimizer__elements(state, walk.param);
             if (elements)
-                crc = crc32_z(crc, walk.state[k], elements * optimizer__element_bytes(state));
+                crc = crc32_ieee(crc, walk.state[k], elements * optimizer__element_bytes(state));
         }
     }
-    return (uint32_t)crc;
+    return crc;
 }

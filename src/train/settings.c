@@ -4,13 +4,13 @@
 #include "train/settings.h"
 
 #include "base/check.h"
+#include "base/crc32.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum kind {
     SIZE,
@@ -95,7 +95,7 @@ static const struct field {
     {"optimizer", OPTIMIZER, true, false, false, IN(optimizer)}, /* adamw is not hashed: it was all there was before */
     {"muon_lr", MUON, true, false, false, IN(muon_lr)},          /* of those that follow, only Muon has a record */
     {"muon_momentum", MUON, true, false, false, IN(muon_momentum)},
-    {"recompute", RECOMPUTE, false, false, false, IN(recompute)}, /* 0 where a run of before does not say */
+    {"recompute", RECOMPUTE, false, false, false, IN(recompute)},  /* 0 where a run of before does not say */
     {"on_spike", ON_SPIKE, true, false, false, IN(spikes.policy)}, /* under ignore the others have no record */
     {"spike_factor", SPIKE_REAL, true, false, false, IN(spikes.factor)},
     {"spike_window", SPIKE_COUNT, true, false, false, IN(spikes.window)},
@@ -152,7 +152,8 @@ static uint64_t get_u64(const struct train_settings *s, const struct field *f)
     case FLAG:
         return *(const bool *)at(s, f);
     case LAYERS:
-        return crc32(0, at(s, f), (uInt)(s->model.n_layer < MODEL_LAYERS_MAX ? s->model.n_layer : MODEL_LAYERS_MAX));
+        return crc32_ieee(0, at(s, f),
+                          (size_t)(s->model.n_layer < MODEL_LAYERS_MAX ? s->model.n_layer : MODEL_LAYERS_MAX));
     default:
         return *(const uint64_t *)at(s, f);
     }
@@ -466,16 +467,17 @@ static uint64_t bits(const struct train_settings *s, const struct field *f)
 
 uint32_t train_settings_hash(const struct train_settings *s, uint32_t data_crc32, uint32_t tokenizer_crc32)
 {
-    uLong crc = crc32(0, NULL, 0);
+    uint32_t crc = 0;
     char text[96];
     for (size_t i = 0; i < NUM_FIELDS; i++) {
-        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) || reaches_nothing(s, &fields[i]))
+        if (!fields[i].hashed || (fields[i].not_gpt2 && s->model.family == MODEL_GPT2) ||
+            reaches_nothing(s, &fields[i]))
             continue;
         int n = snprintf(text, sizeof text, "%s=%016" PRIx64 "\n", fields[i].key, bits(s, &fields[i]));
-        crc = crc32(crc, (const Bytef *)text, (uInt)n);
+        crc = crc32_ieee(crc, text, (size_t)n);
     }
     int n = snprintf(text, sizeof text, "data=%08" PRIx32 "\ntokenizer=%08" PRIx32 "\n", data_crc32, tokenizer_crc32);
-    return (uint32_t)crc32(crc, (const Bytef *)text, (uInt)n);
+    return crc32_ieee(crc, text, (size_t)n);
 }
 
 static void value_text(const struct train_settings *s, const struct field *f, char *out, size_t size)

@@ -96,52 +96,6 @@ START_TEST(unreadable)
 }
 END_TEST
 
-/* Pieces around the size of the buffer: what is written is what was given, and the sums agree with another's. */
-START_TEST(writer_in_pieces)
-{
-    static const size_t pieces[] = {0, 1, 255, 262143, 1, 262144, 262145, 7, 1000000, 3};
-    enum { N = 262143 + 262144 + 262145 + 1000000 + 1 + 255 + 1 + 7 + 3 };
-    unsigned char *all = malloc(N);
-    for (size_t i = 0; i < N; i++)
-        all[i] = pattern(i);
-    const char *path = scratch_path("written");
-    struct file_writer *writer = file_writer_open(path, &err);
-    ck_assert_ptr_nonnull(writer);
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-        file_writer_write(writer, all + at, pieces[i]);
-        at += pieces[i];
-    }
-    uint64_t size, size_again;
-    uint32_t sum, sum_again;
-    ck_assert_uint_eq(at, N);
-    ck_assert_int_eq(file_writer_close(writer, true, &size, &sum, &err), STATUS_OK);
-    ck_assert_uint_eq(size, N);
-    ck_assert_uint_eq(sum, crc32(0, all, N));
-    ck_assert_int_eq(file_crc32(path, &size_again, &sum_again, &err), STATUS_OK);
-    ck_assert(size == size_again && sum == sum_again);
-    struct buffer text = {0};
-    ck_assert_int_eq(file_read(path, N, &text, &err), STATUS_OK);
-    ck_assert(text.len == N && memcmp(text.data, all, N) == 0);
-    buffer_release(&text);
-    free(all);
-}
-END_TEST
-
-START_TEST(full_disk)
-{
-    if (access("/dev/full", W_OK) != 0)
-        return;
-    struct file_writer *writer = file_writer_open("/dev/full", &err);
-    ck_assert_ptr_nonnull(writer);
-    file_writer_write(writer, "x", 1); /* told by _close, however small */
-    ck_assert_int_eq(file_writer_close(writer, false, NULL, NULL, &err), STATUS_IO);
-    expect_error(&err, STATUS_IO, "cannot write /dev/full: No space left on device");
-    file_discard("/dev/full");
-    ck_assert(file_exists("/dev/full")); /* not ours to remove */
-}
-END_TEST
-
 /* The system takes the first thousand bytes and refuses the rest. */
 START_TEST(short_write)
 {
@@ -267,8 +221,6 @@ int main(void)
     tcase_add_test(cases, replace_fails_and_leaves_nothing);
     tcase_add_test(cases, only_regular_files_are_read);
     tcase_add_test(cases, unreadable);
-    tcase_add_test(cases, writer_in_pieces);
-    tcase_add_test(cases, full_disk);
     tcase_add_test(cases, short_write);
     tcase_add_test(cases, interrupted_and_partial_writes);
     tcase_add_test(cases, patch_and_rename);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "formats/corpus.h"
 #include "runtime/cancel.h"
 #include "runtime/pool.h"
