@@ -31,8 +31,9 @@ static enum status write_tensorboard(const struct run_view *view, const char *di
     if (status == STATUS_OK && !file_is_directory(dir))
         status = file_make_directory(dir, err);
     if (status == STATUS_OK) {
-        buffer_printf(&name, "events.out.tfevents.%lld.cllm", (long long)st.st_mtime);
-        metrics_export_tensorboard(&view->log, (double)st.st_mtime, &events);
+        const long long start_s = st.st_mtime > 0 ? (long long)st.st_mtime : 0; /* a clock may stand before 1970 */
+        buffer_printf(&name, "events.out.tfevents.%lld.cllm", start_s);
+        metrics_export_tensorboard(&view->log, (double)start_s, &events);
         if (name.failed || events.failed)
             status = error_set(err, STATUS_NOMEM, "no memory for the events of %s", view->path);
         else

@@ -33,6 +33,7 @@ struct training_thread {
     struct training_control *control;
     struct training_result result;
     uint64_t start_ns, mark_ns, stats_ns;
+    double before_s; /* seconds of training in earlier sessions, of the steps that stayed */
     struct run_saver saver;
     struct validation validation;
     bool is_best, over; /* the present step's evaluation: the best so far; the last one of this run */
@@ -46,6 +47,12 @@ struct training_thread {
 static double seconds_since(uint64_t ns)
 {
     return 1e-9 * (double)(clock_now_ns() - ns);
+}
+
+/* Of the run, over its sessions. */
+static double elapsed_s(const struct training_thread *t)
+{
+    return t->before_s + seconds_since(t->start_ns);
 }
 
 void training_line(const struct training_snapshot *s, struct buffer *out)
@@ -120,7 +127,7 @@ static void record_step(struct training_thread *t, struct metrics_step *line)
         .grad_norm = training_last_grad_norm(job->training),
         .tokens_per_s = seconds > 0 ? tokens / seconds : 0,
         .wait_share = wait_share(t),
-        .elapsed_s = seconds_since(t->start_ns),
+        .elapsed_s = elapsed_s(t),
     };
     t->result.loss = line->loss;
     mutex_lock(t->mu);
@@ -147,7 +154,7 @@ static enum status evaluate(struct training_thread *t, struct error *err)
         threaded_training_evaluate(job->system, training_settings(job->training)->eval_batches, &loss);
     if (status != STATUS_OK)
         return error_set(err, status, "%s", threaded_training_error(job->system));
-    status = metrics_write_val(job->metrics, step, loss, seconds_since(t->start_ns), err);
+    status = metrics_write_val(job->metrics, step, loss, elapsed_s(t), err);
     if (status != STATUS_OK)
         return status;
     training_note_validation(job->training, loss);
@@ -471,6 +478,7 @@ struct training_thread *training_thread_start(const struct training_job *job, st
     t->job = job;
     run_saver_init(&t->saver, job->saver, job->training, job->metrics, say, t);
     t->start_ns = clock_now_ns();
+    t->before_s = metrics_elapsed_s(job->metrics);
     t->validation = job->validation;
     t->result.val_loss = t->result.loss = NAN;
     t->result.first_step = t->now.step = training_step(job->training);

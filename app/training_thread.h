@@ -57,7 +57,7 @@ struct training_snapshot {
     double loss, lr, grad_norm, tokens_per_s, wait_share;
     double val_loss;       /* NaN before the first evaluation */
     uint64_t val_step;
-    double seconds;        /* since the thread began */
+    double seconds;        /* of training, those of earlier sessions included */
     double eta_seconds;    /* NaN before it can be told */
     const char *busy;      /* "evaluating", "sampling", "saving", or NULL while stepping */
     bool done;

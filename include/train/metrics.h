@@ -38,6 +38,10 @@ const char *metrics_path(const struct metrics *metrics); /* as it was opened */
  * makes up for it. */
 bool metrics_has_val(const struct metrics *metrics);
 
+/* Seconds of training of the lines that were there when the file was opened: where the clock of this session begins.  0 for a
+ * new run. */
+double metrics_elapsed_s(const struct metrics *metrics);
+
 /* Cuts the lines of steps behind `step` off, as metrics_open does.  A rollback's, as is set_aside: a copy of those lines
  * replaces the file `path`.  STATUS_IO, also where lines still wait for room on the disk; STATUS_NOMEM. */
 enum status metrics_cut(struct metrics *metrics, uint64_t step, struct error *err);

@@ -19,6 +19,7 @@ enum { WAITING_BYTES_MAX = 64 << 20 };
 struct metrics {
     int fd;
     bool has_val;
+    double elapsed_s; /* of the lines that were there */
     char *path;
     struct buffer line;
     struct buffer waiting; /* lines that found no room */
@@ -27,10 +28,30 @@ struct metrics {
 /* Every line we write begins so; the number follows. */
 static const char line_begin[] = "{\"step\": ";
 
-/* Bytes of the file that belong to steps up to `step`, and whether that one's validation loss is among them. */
-static size_t length_up_to(const unsigned char *data, size_t size, uint64_t step, bool *has_val)
+/* What there is of a file up to some step. */
+struct past {
+    size_t size_bytes;
+    bool has_val;     /* the validation loss of that step is among it */
+    double elapsed_s; /* summed over sessions where each counted its own time anew, as runs once did */
+};
+
+/* The line's time; it ends in a newline, so that no digit lies beyond.  False: it has none. */
+static bool line_elapsed(const unsigned char *line, size_t size, double *out)
+{
+    static const char key[] = ", \"elapsed_s\": ";
+    const char *at = memmem(line, size, key, sizeof key - 1);
+    if (!at)
+        return false;
+    char *end;
+    *out = strtod(at + sizeof key - 1, &end);
+    return end != at + sizeof key - 1 && isfinite(*out) && *out >= 0;
+}
+
+static struct past past_up_to(const unsigned char *data, size_t size, uint64_t step)
 {
     static const char val[] = ", \"val_loss\": ";
+    struct past past = {0};
+    double last = 0, elapsed;
     size_t begin = 0;
     while (begin < size) {
         const unsigned char *end = memchr(data + begin, '\n', size - begin);
@@ -43,23 +64,28 @@ static size_t length_up_to(const unsigned char *data, size_t size, uint64_t step
                 n = n > UINT64_MAX / 10 - 1 ? UINT64_MAX - 10 : n * 10 + (uint64_t)(*p - '0');
             if (n > step)
                 break;
-            *has_val = *has_val || (n == step && memmem(data + begin, next - begin, val, sizeof val - 1));
+            past.has_val = past.has_val || (n == step && memmem(data + begin, next - begin, val, sizeof val - 1));
+            if (line_elapsed(data + begin, next - begin, &elapsed)) {
+                past.elapsed_s += elapsed < last ? elapsed : elapsed - last;
+                last = elapsed;
+            }
         }
         begin = next;
     }
-    return begin;
+    past.size_bytes = begin;
+    return past;
 }
 
-static enum status cut(int fd, const char *path, uint64_t step, bool *has_val, struct error *err)
+static enum status cut(int fd, const char *path, uint64_t step, struct past *past, struct error *err)
 {
     struct file_map map;
     enum status st = file_map_open(&map, path, err);
     if (st != STATUS_OK)
         return st;
-    size_t keep = length_up_to(map.data, map.size_bytes, step, has_val);
-    bool shorter = keep < map.size_bytes;
+    *past = past_up_to(map.data, map.size_bytes, step);
+    bool shorter = past->size_bytes < map.size_bytes;
     file_map_close(&map);
-    return shorter ? file_cut(fd, path, keep, err) : STATUS_OK;
+    return shorter ? file_cut(fd, path, past->size_bytes, err) : STATUS_OK;
 }
 
 struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
@@ -77,30 +103,35 @@ struct metrics *metrics_open(const char *path, uint64_t step, struct error *err)
     while (m->fd < 0 && errno == EINTR);
     if (m->fd < 0)
         error_set(err, STATUS_IO, "cannot open %s: %s", path, strerror(errno));
-    if (m->fd < 0 || cut(m->fd, path, step, &m->has_val, err) != STATUS_OK) {
+    struct past past = {0};
+    if (m->fd < 0 || cut(m->fd, path, step, &past, err) != STATUS_OK) {
         metrics_close(m);
         return NULL;
     }
+    m->has_val = past.has_val;
+    m->elapsed_s = past.elapsed_s;
     return m;
 }
 
 enum status metrics_cut(struct metrics *m, uint64_t step, struct error *err)
 {
-    m->has_val = false;
-    const enum status st = metrics_flush(m, err);
-    return st != STATUS_OK ? st : cut(m->fd, m->path, step, &m->has_val, err);
+    struct past past = {0};
+    enum status st = metrics_flush(m, err);
+    if (st == STATUS_OK)
+        st = cut(m->fd, m->path, step, &past, err);
+    m->has_val = past.has_val;
+    return st;
 }
 
 enum status metrics_set_aside(struct metrics *m, uint64_t step, const char *path, struct error *err)
 {
     struct file_map map;
-    bool has_val = false;
     enum status st = metrics_flush(m, err);
     if (st == STATUS_OK)
         st = file_map_open(&map, m->path, err);
     if (st != STATUS_OK)
         return st;
-    const size_t begin = length_up_to(map.data, map.size_bytes, step, &has_val);
+    const size_t begin = past_up_to(map.data, map.size_bytes, step).size_bytes;
     st = file_replace(path, map.size_bytes > begin ? (const char *)map.data + begin : "", map.size_bytes - begin, err);
     file_map_close(&map);
     return st;
@@ -114,6 +145,11 @@ const char *metrics_path(const struct metrics *m)
 bool metrics_has_val(const struct metrics *m)
 {
     return m->has_val;
+}
+
+double metrics_elapsed_s(const struct metrics *m)
+{
+    return m->elapsed_s;
 }
 
 void metrics_close(struct metrics *m)

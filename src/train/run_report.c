@@ -63,7 +63,7 @@ static void summary(const struct run_view *view, struct buffer *out)
         if (isfinite(s->tokens_per_s) && s->tokens_per_s >= 0)
             fact(out, "tokens/s", human_count(&a, s->tokens_per_s));
         if (isfinite(s->elapsed_s))
-            fact(out, "time of this process", human_duration(&a, s->elapsed_s));
+            fact(out, "time of training", human_duration(&a, s->elapsed_s));
     }
     buffer_append_text(out, "</dl></header>\n");
 }

@@ -126,6 +126,28 @@ START_TEST(a_resumed_file_is_the_same_file)
 }
 END_TEST
 
+/* Where a session's clock begins: behind the lines that stay.  Runs of once began anew with each session. */
+START_TEST(time_goes_on_where_the_lines_end)
+{
+    static const char lines[] =
+        "{\"step\": 1, \"tokens\": 8, \"loss\": 2.0, \"elapsed_s\": 1.5}\n"
+        "{\"step\": 1, \"event\": \"sample\", \"text\": \", \\\"elapsed_s\\\": 99\"}\n"
+        "{\"step\": 2, \"tokens\": 16, \"loss\": 2.0, \"elapsed_s\": 4.0}\n"
+        "{\"step\": 2, \"val_loss\": 2.0, \"elapsed_s\": 5.25}\n"
+        "{\"step\": 3, \"tokens\": 24, \"loss\": 2.0, \"elapsed_s\": 0.5}\n"
+        "{\"step\": 4, \"tokens\": 32, \"loss\": 2.0, \"elapsed_s\": null}\n"
+        "{\"step\": 5, \"tokens\": 40, \"loss\": 2.0, \"elapsed_s\": 2.75}\n"
+        "{\"step\": 6, \"tokens\": 48, \"loss\": 2.0, \"elapsed_s\": 7";
+    static const double at[] = {0, 1.5, 5.25, 5.75, 5.75, 8, 8};
+    for (int step = 6; step >= 0; step--) {
+        OK_OR_SAY(file_replace(path, lines, sizeof lines - 1, NULL), (struct error){0});
+        struct metrics *m = open_at((uint64_t)step);
+        ck_assert_msg(metrics_elapsed_s(m) == at[step], "step %d: %g", step, metrics_elapsed_s(m));
+        metrics_close(m);
+    }
+}
+END_TEST
+
 START_TEST(a_fresh_run_starts_empty_and_a_bad_place_is_an_error)
 {
     struct metrics *m = open_at(0);
@@ -149,6 +171,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, lines_are_json_and_numbers_exact);
     tcase_add_test(tc, a_resumed_file_is_the_same_file);
+    tcase_add_test(tc, time_goes_on_where_the_lines_end);
     tcase_add_test(tc, a_fresh_run_starts_empty_and_a_bad_place_is_an_error);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
