@@ -8,6 +8,7 @@
 #include "base/human.h"
 #include "base/memory.h"
 #include "kernels/kernels_bf16.h"
+#include "ops/peak.h"
 #include "runtime/team.h"
 #include "topology/topology.h"
 
@@ -28,47 +29,14 @@ static const struct option_usage limits_usage = {
 
 enum { MAX_ROUNDS = 9 };
 
-struct peak {
-    double (*run)(size_t rounds, float *result);
-    size_t rounds;
-    double flops[SPHERES_MAX];
-};
-
-static void run_peak(struct sphere *me, void *arg)
+static double best_gflops(struct team *team, peak_kernel *kernel)
 {
-    struct peak *p = arg;
-    float result[16];
-    for (int i = 0; i < 16; i++)
-        result[i] = 0.5f + 0.01f * (float)i;
-    p->flops[me->id] = p->run(p->rounds, result);
-}
-
-/* The best of several goes: what holds a unit up is something else. */
-static double best_gflops(struct team *team, double (*run)(size_t, float *))
-{
-    struct peak p = {.run = run, .rounds = 1000};
-    double best = 0;
-    for (int go = 0; go < MAX_ROUNDS; go++) {
-        const uint64_t start = clock_now_ns();
-        team_run(team, team_size(team), run_peak, &p);
-        const double ns = (double)(clock_now_ns() - start) + 1;
-        double flops = 0;
-        for (int i = 0; i < team_size(team); i++)
-            flops += p.flops[i];
-        if (ns < 5e6) { /* too short to be told from the waking of the team */
-            p.rounds *= 4;
-            go = -1;
-        } else if (flops / ns > best) {
-            best = flops / ns;
-        }
-    }
-    return best;
+    return peak_best(team, team_size(team), kernel);
 }
 
 double bench_peak_gflops(struct team *team, bool bf16_units)
 {
-    const struct kernels_bf16 *kn = kernels_bf16_get();
-    return best_gflops(team, bf16_units ? kn->peak_bf16 : kn->peak_f32);
+    return best_gflops(team, peak_kernel_in_use(bf16_units));
 }
 
 /* ---- reading ---- */

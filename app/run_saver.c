@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 void run_saver_init(struct run_saver *r, struct saver *saver, const struct training *training, struct metrics *metrics,
                     void (*say)(void *ctx, const char *line), void *ctx)
@@ -15,7 +16,15 @@ void run_saver_init(struct run_saver *r, struct saver *saver, const struct train
                             .ctx = ctx,
                             .begun_step = UINT64_MAX,
                             .told_step = UINT64_MAX,
-                            .mark_ns = clock_now_ns()};
+                            .mark_ns = clock_now_ns(),
+                            .start_ns = clock_now_ns()};
+}
+
+struct stats_saving run_saver_totals(const struct run_saver *r)
+{
+    struct stats_saving totals = r->totals;
+    totals.session_s = 1e-9 * (double)(clock_now_ns() - r->start_ns);
+    return totals;
 }
 
 bool run_saver_due(const struct run_saver *r, uint64_t step)
@@ -49,7 +58,7 @@ static enum status record(struct run_saver *r, const struct save_outcome *o, uin
 {
     json_t *more = json_pack("{s:I, s:b, s:f, s:f, s:f}", "saved_step", (json_int_t)o->step, "overlapped",
                              (int)o->overlapped, "snapshot_s", o->snapshot_s, "waited_s", o->waited_s, "write_s", o->write_s);
-    bool good = more != NULL;
+    bool good = more && (o->status != STATUS_OK || json_object_set_new(more, "bytes", json_integer((json_int_t)o->size_bytes)) == 0);
     if (good && o->status != STATUS_OK) { /* a path may be in it that is not UTF-8: then the event goes without */
         json_t *text = json_string(o->error.text);
         if (text)
@@ -74,12 +83,16 @@ static enum status report(struct run_saver *r, const struct save_outcome *outcom
     struct save_outcome o = *outcome;
     r->totals.lost_s += save_outcome_lost(&o);
     r->totals.write_s += o.write_s;
+    r->totals.longest_write_s = fmax(r->totals.longest_write_s, o.write_s);
     r->failing = o.status != STATUS_OK;
     r->told_step = o.step;
     say_outcome(r, &o);
     enum status st = record(r, &o, step, err);
     if (o.status == STATUS_OK) {
         r->totals.saved++;
+        r->totals.bytes += o.size_bytes;
+        r->totals.last_bytes = o.size_bytes;
+        r->totals.last_write_s = o.write_s;
         buffer_release(&r->checkpoint);
         r->checkpoint = o.path;
         return st;

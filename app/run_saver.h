@@ -14,16 +14,10 @@
 #include "base/status.h"
 #include "train/metrics.h"
 #include "train/saver.h"
+#include "train/stats_report.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Sums over a session. */
-struct save_totals {
-    uint64_t saved, failed;
-    double lost_s;  /* of training: copies, waiting, and writing that training waited for */
-    double write_s; /* of writing, beside the training or not */
-};
 
 struct run_saver {
     struct saver *saver;
@@ -37,7 +31,8 @@ struct run_saver {
     bool failing;        /* the newest one failed … */
     struct error why;    /* … so */
     bool last;           /* nothing comes after it: its failure is told as the run's */
-    struct save_totals totals;
+    struct stats_saving totals;
+    uint64_t start_ns; /* of the session */
     struct buffer checkpoint; /* path of the newest one that was saved; empty: none */
 };
 
@@ -56,6 +51,9 @@ enum status run_saver_look(struct run_saver *r, uint64_t step, struct error *err
 
 /* A rollback: waits for the one under way and reports it; from now on no step of this session is saved. */
 enum status run_saver_pause(struct run_saver *r, uint64_t step, struct error *err);
+
+/* What saving took up to now. */
+struct stats_saving run_saver_totals(const struct run_saver *r);
 
 /* Waits for the one under way; then, where `wanted`, saves `step` unless that is saved.  Not OK: that failed. */
 enum status run_saver_finish(struct run_saver *r, uint64_t step, bool wanted, struct error *err);

@@ -88,10 +88,11 @@ void train_print_summary(struct train_run *r, const struct training_result *resu
         buffer_printf(&text, "  val loss    %.4f at step %" PRIu64 "\n", result->val_loss, result->val_step);
     buffer_printf(&text, "  checkpoint  %s\n",
                   result->checkpoint.len ? result->checkpoint.data : "none from this session");
-    if (result->saving.saved + result->saving.failed > 0)
-        buffer_printf(&text, "  saving      %" PRIu64 " checkpoints%s, %s of training lost, %s of writing\n", result->saving.saved,
-                      result->saving.failed ? " (some failed, see above)" : "", human_duration(&a, result->saving.lost_s),
-                      human_duration(&b, result->saving.write_s));
+    if (result->saving.saved + result->saving.failed > 0) {
+        buffer_append_text(&text, "  saving      ");
+        stats_saving_text(&result->saving, &text);
+        buffer_append_text(&text, "\n");
+    }
     if (!finished)
         buffer_printf(&text, "  go on with  cllm train --resume %s\n", run_directory_path(r->run));
     if (text.data)

@@ -272,6 +272,8 @@ static enum status make_system(struct train_run *r, struct error *err)
     r->system = threaded_training_create_with(r->training, r->iterator, &options, err);
     if (!r->system)
         return err->status;
+    struct error ignored; /* without it nothing is said of shares */
+    threaded_training_measure_peak(r->system, &ignored);
     if (!r->flags->profile)
         return STATUS_OK;
     /* The first step touches memory for the first time; it is left out where there are others. */

@@ -129,6 +129,7 @@ static void record_step(struct training_thread *t, struct metrics_step *line)
         .wait_share = wait_share(t),
         .elapsed_s = elapsed_s(t),
     };
+    line->peak_share = threaded_training_peak_share(job->system, line->tokens_per_s);
     t->result.loss = line->loss;
     mutex_lock(t->mu);
     t->now.step = line->step;
@@ -210,6 +211,7 @@ static enum status write_stats(struct training_thread *t, struct error *err)
     struct stats_report report;
     enum status status = threaded_training_report(t->job->system, &report, err);
     if (status == STATUS_OK) {
+        report.saving = run_saver_totals(&t->saver);
         status = run_directory_write_stats(t->job->run, &report, err);
         stats_report_release(&report);
     }
@@ -455,7 +457,7 @@ static void drive(void *arg)
         write_stats(t, &ignored);
     training_control_finish(t->control, status == STATUS_OK ? NULL : err);
     t->result.status = status;
-    t->result.saving = t->saver.totals;
+    t->result.saving = run_saver_totals(&t->saver);
     t->result.checkpoint = t->saver.checkpoint;
     t->result.last_step = step;
     t->result.seconds = seconds_since(t->start_ns);

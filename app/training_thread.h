@@ -72,7 +72,7 @@ struct training_result {
     double seconds;
     double loss, val_loss;
     uint64_t val_step;
-    struct save_totals saving;
+    struct stats_saving saving;
     struct buffer checkpoint;               /* path of the last one, or empty */
 };
 

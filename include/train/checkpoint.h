@@ -43,6 +43,9 @@ enum status checkpoint_tidy(const struct training *training, const char *run_dir
 enum status checkpoint_find_latest(const char *run_directory, struct buffer *path, struct buffer *warning,
                                    struct error *err);
 
+/* Bytes of all files of a checkpoint's directory, by its manifest; 0 where that cannot be read. */
+uint64_t checkpoint_size_bytes(const char *checkpoint);
+
 /* crc32 of the weights (upper half) and of the moments (lower half), in the order of the parameters: the oracle of
  * determinism.  Any time the team is at rest. */
 uint64_t training_state_hash(const struct training *training);

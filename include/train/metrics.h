@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * train/metrics.h - RUN/metrics.jsonl: one JSON object per line, only ever appended to.
  *
- *     {"step": 7, "tokens": 5376, "loss": 3.9, "lr": 0.0008, "grad_norm": 1.2, "tokens_per_s": …, "wait_share": …, "elapsed_s": …}
+ *     {"step": 7, "tokens": 5376, "loss": 3.9, "lr": 0.0008, "grad_norm": 1.2, "tokens_per_s": …, "wait_share": …,
+ *      "peak_share": …, "elapsed_s": …}
  *     {"step": 500, "val_loss": 2.1, "elapsed_s": …}
  *     {"step": 500, "event": "checkpoint", …}
  *
@@ -25,6 +26,7 @@ struct metrics_step {
     uint64_t step, tokens;
     double loss, lr, grad_norm;
     double tokens_per_s, wait_share, elapsed_s; /* wait_share in [0,1] */
+    double peak_share; /* of what the machine can do; 0: not known, and then it is not in the line */
 };
 
 /* Opens for appending and creates when absent.  What follows `step` (lines of later steps, a torn last line) is cut

@@ -45,6 +45,7 @@ struct save_outcome {
     double snapshot_s;  /* training stood still for the copy … */
     double waited_s;    /* … for the save before (told by the save that was begun thereafter) … */
     double write_s;     /* … and, unless overlapped, for the writing */
+    uint64_t size_bytes; /* of all its files */
     struct buffer path; /* of the checkpoint; the taker's to release */
 };
 

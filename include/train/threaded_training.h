@@ -69,6 +69,14 @@ int threaded_training_get_num_workers(struct threaded_training *system);
 enum status threaded_training_report(const struct threaded_training *system, struct stats_report *out,
                                      struct error *err);
 
+/* Measures what the spheres could do at the best (ops/peak.h), in some 15 ms, and from then on anew with each other number of
+ * them.  From the driving thread, between steps.  STATUS_NOMEM, STATUS_SYSTEM: it is not known then. */
+enum status threaded_training_measure_peak(struct threaded_training *system, struct error *err);
+
+/* What share of that a speed is, by the operations that `cllm plan` counts for a token, those run again included; 0: not
+ * measured.  From the driving thread. */
+double threaded_training_peak_share(const struct threaded_training *system, double tokens_per_s);
+
 /* Profiles the steps behind the next `skip`, and keeps the first `trace` of those for the time line.  At most once, from
  * the driving thread, before it drives.  STATUS_NOMEM. */
 enum status threaded_training_profile(struct threaded_training *system, uint64_t skip, uint64_t trace,

@@ -3,6 +3,7 @@
  */
 #include "base/file.h"
 #include "base/file_writer.h"
+#include "train/checkpoint.h"
 #include "train/checkpoint_internal.h"
 
 #include <ctype.h>
@@ -176,4 +177,23 @@ enum status checkpoint__verify(const char *directory, uint64_t step, struct erro
     json_decref(manifest);
     buffer_release(&path);
     return st;
+}
+
+uint64_t checkpoint_size_bytes(const char *checkpoint)
+{
+    struct buffer path = {0};
+    struct error ignored;
+    json_t *manifest = json_read_file(path_join(&path, checkpoint, checkpoint__manifest_file), CHECKPOINT_JSON_BYTES_MAX, &ignored);
+    const json_t *files = json_object_get(manifest, "files");
+    uint64_t sum = 0;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const json_int_t size = json_integer_value(json_object_get(json_array_get(files, i), "size_bytes"));
+        if (size < 0 || __builtin_add_overflow(sum, (uint64_t)size, &sum)) {
+            sum = 0;
+            break;
+        }
+    }
+    json_decref(manifest);
+    buffer_release(&path);
+    return sum;
 }

@@ -233,6 +233,8 @@ enum status metrics_write_step(struct metrics *m, const struct metrics_step *s, 
     append_number(&m->line, "grad_norm", s->grad_norm);
     append_number(&m->line, "tokens_per_s", s->tokens_per_s);
     append_number(&m->line, "wait_share", s->wait_share);
+    if (s->peak_share > 0)
+        append_number(&m->line, "peak_share", s->peak_share);
     append_number(&m->line, "elapsed_s", s->elapsed_s);
     return end_line(m, err);
 }

@@ -69,7 +69,8 @@ static void read_step(struct reader *r, const json_t *line, uint64_t step)
                                    .grad_norm = get_number(r, line, "grad_norm"),
                                    .tokens_per_s = get_number(r, line, "tokens_per_s"),
                                    .wait_share = get_number(r, line, "wait_share"),
-                                   .elapsed_s = get_number(r, line, "elapsed_s")};
+                                   .elapsed_s = get_number(r, line, "elapsed_s"),
+                                   .peak_share = get_number(r, line, "peak_share")};
     must_rise(r, step, log->num_steps ? log->steps[log->num_steps - 1].step + 1 : 0);
     if (r->why[0])
         return;

@@ -3,6 +3,7 @@
  */
 #include "train/report_internal.h"
 
+#include "base/check.h"
 #include "base/human.h"
 
 #include <inttypes.h>
@@ -33,7 +34,7 @@ static double value_of(const struct curve *c, size_t i)
 {
     double value;
     memcpy(&value, (const char *)c->items + i * c->size + c->value_offset, sizeof value);
-    return value;
+    return c->factor * value;
 }
 
 /* Where values lie on the axis.  Beyond 1e300 differences would overflow. */
@@ -197,36 +198,73 @@ static void draw_axes(struct buffer *lines, struct buffer *labels, const struct 
     }
 }
 
-void report_chart(struct buffer *out, const char *id, const char *title, const char *unit, const struct curve *curves,
-                  size_t num_curves, bool from_zero)
+/* The head of a chart's section; true: there is something to draw. */
+static bool begin_chart(struct buffer *out, const char *id, const char *title, const char *unit, bool logarithmic,
+                        const struct curve *const *curves, size_t num_curves)
 {
-    struct buffer lines = {0}, labels = {0};
     size_t points = 0;
     for (size_t i = 0; i < num_curves; i++)
-        points += curves[i].count;
-    const struct frame f = frame_of(curves, num_curves, from_zero);
+        points += curves[i]->count;
     buffer_printf(out, "<section id=\"%s\"><h2>%s</h2><p class=\"sub\">%s%s", id, title, unit,
-                  points && f.y.log ? ", logarithmic" : "");
-    if (num_curves > 1)
-        for (size_t i = 0; i < num_curves; i++) {
-            buffer_printf(out, " <span class=\"key %s\"></span>", curves[i].class_name);
-            html_text(out, curves[i].name);
-        }
-    buffer_append_text(out, "</p>");
-    if (!points) {
-        buffer_append_text(out, "<p>Nothing recorded yet.</p></section>\n");
-        return;
+                  points && logarithmic ? ", logarithmic" : "");
+    for (size_t i = 0; num_curves > 1 && i < num_curves; i++) {
+        buffer_printf(out, " <span class=\"key %s\"></span>", curves[i]->class_name);
+        html_text(out, curves[i]->name);
     }
-    draw_axes(&lines, &labels, &f);
+    buffer_append_text(out, points ? "</p>" : "</p><p>Nothing recorded yet.</p></section>\n");
+    return points;
+}
+
+/* Right labels, in percent, at the places of a scale from 0 on. */
+static void right_labels(struct buffer *labels, const struct axis *y)
+{
+    const double step = nice_step(y->hi, 4);
+    for (int i = 0; i < 20 && i * step <= y->hi; i++)
+        buffer_printf(labels, "<span class=\"r\" style=\"top:%.1f%%\">%.4g %%</span>", 100 * (1 - i * step / y->hi), i * step);
+}
+
+static void draw(struct buffer *out, const char *title, const struct curve *const *curves, const struct frame *frames,
+                 size_t num_curves, bool two_scales)
+{
+    struct buffer lines = {0}, labels = {0};
+    const struct frame *f = &frames[0];
+    draw_axes(&lines, &labels, f);
+    if (two_scales)
+        right_labels(&labels, &frames[1].y);
     buffer_printf(out,
-                  "<div class=\"chart\"><div class=\"plot\" data-first=\"%.0f\" data-last=\"%.0f\"><svg viewBox=\"0 0 %d %d\" "
+                  "<div class=\"chart%s\"><div class=\"plot\" data-first=\"%.0f\" data-last=\"%.0f\"><svg viewBox=\"0 0 %d %d\" "
                   "preserveAspectRatio=\"none\" role=\"img\" aria-label=\"%s\"><path class=\"grid\" d=\"%s\"/>",
-                  f.first, f.last, (int)SIDE, (int)SIDE, title, lines.len ? lines.data : "");
+                  two_scales ? " two" : "", f->first, f->last, (int)SIDE, (int)SIDE, title, lines.len ? lines.data : "");
     for (size_t i = 0; i < num_curves; i++)
-        draw_curve(out, &f, &curves[i]);
+        draw_curve(out, two_scales ? &frames[i] : f, curves[i]);
     buffer_printf(out, "</svg>%s<div class=\"tip\" hidden></div><i class=\"at\" hidden></i></div></div></section>\n",
                   labels.len ? labels.data : "");
     out->failed |= lines.failed || labels.failed;
     buffer_release(&lines);
     buffer_release(&labels);
+}
+
+void report_chart(struct buffer *out, const char *id, const char *title, const char *unit, const struct curve *curves,
+                  size_t num_curves, bool from_zero)
+{
+    const struct curve *all[2] = {curves, num_curves > 1 ? curves + 1 : NULL};
+    CHECK(num_curves <= 2);
+    const struct frame f = frame_of(curves, num_curves, from_zero);
+    if (begin_chart(out, id, title, unit, f.y.log, all, num_curves))
+        draw(out, title, all, &f, num_curves, false);
+}
+
+void report_chart_percent(struct buffer *out, const char *id, const char *title, const char *unit, const struct curve *left,
+                          const struct curve *right)
+{
+    const struct curve *all[2] = {left, right};
+    struct frame frames[2] = {frame_of(left, 1, true), frame_of(left, 1, true)};
+    double greatest = -INFINITY;
+    for (size_t i = 0; i < right->count; i++)
+        if (isfinite(value_of(right, i)))
+            greatest = fmax(greatest, value_of(right, i));
+    const bool two = greatest > -INFINITY;
+    frames[1].y = (struct axis){.lo = 0, .hi = fmax(100, fmin(1e300, 1.05 * greatest))};
+    if (begin_chart(out, id, title, unit, false, all, two ? 2 : 1))
+        draw(out, title, all, frames, two ? 2 : 1, two);
 }

@@ -25,6 +25,7 @@ struct curve {
     const void *items;
     size_t count, size;
     size_t step_offset, value_offset; /* of a uint64_t and a double */
+    double factor;                    /* by which values are drawn and told */
 };
 
 /* A chart with axes.  Many points become the least and the greatest of each of some hundreds of columns, so that no
@@ -32,6 +33,11 @@ struct curve {
  * where the values are positive and span more than a factor of 100, otherwise. */
 void report_chart(struct buffer *out, const char *id, const char *title, const char *unit, const struct curve *curves,
                   size_t num_curves, bool from_zero);
+
+/* A chart of two curves with a scale each: `left` from 0 in its own unit, `right` in percent from 0 to 100 or to its greatest.
+ * The labels of a scale have its curve's colour.  Without a finite value on the right it is report_chart's of the left alone. */
+void report_chart_percent(struct buffer *out, const char *id, const char *title, const char *unit, const struct curve *left,
+                          const struct curve *right);
 
 /* The tree of spheres as rings, once coloured by waiting and once by work, and the sums of its levels. */
 void report_spheres(struct buffer *out, const struct stats_report *stats);

@@ -65,6 +65,8 @@ static const char style[] =
     ".grid{stroke:var(--line);stroke-width:1}.curve{stroke-width:1.8}.mark{stroke:var(--wait);stroke-width:1.5;"
     "stroke-dasharray:3 4}.curve.a{stroke:var(--a)}.curve.b{stroke:var(--b)}\n"
     ".plot span{position:absolute;color:var(--soft);font-size:12px;line-height:1;white-space:nowrap}"
+    ".chart.two{padding-right:52px}.plot .r{left:100%;margin-left:8px;transform:translateY(-50%);color:var(--b)}"
+    ".two .plot .y{color:var(--a)}\n"
     ".plot .y{right:100%;margin-right:8px;transform:translateY(-50%)}.plot .x{top:100%;margin-top:8px;"
     "transform:translateX(-50%)}\n"
     ".tip{position:absolute;top:6px;left:8px;background:var(--card);border:1px solid var(--line);border-radius:6px;"

@@ -185,8 +185,8 @@ static void both(struct buffer *out, const char *id, const char *title, const ch
                  const struct run_view *b, size_t offset, bool from_zero)
 {
     const size_t size = sizeof *a->log.steps, step = offsetof(struct metrics_step, step);
-    const struct curve curves[] = {{a->path, "a", a->log.steps, a->log.num_steps, size, step, offset},
-                                   {b->path, "b", b->log.steps, b->log.num_steps, size, step, offset}};
+    const struct curve curves[] = {{a->path, "a", a->log.steps, a->log.num_steps, size, step, offset, 1},
+                                   {b->path, "b", b->log.steps, b->log.num_steps, size, step, offset, 1}};
     report_chart(out, id, title, unit, curves, 2, from_zero);
 }
 
@@ -194,9 +194,9 @@ enum status run_compare_html(const struct run_view *a, const struct run_view *b,
                              struct error *err)
 {
     const struct curve vals[] = {{a->path, "a", a->log.vals, a->log.num_vals, sizeof *a->log.vals,
-                                  offsetof(struct metrics_val, step), offsetof(struct metrics_val, loss)},
+                                  offsetof(struct metrics_val, step), offsetof(struct metrics_val, loss), 1},
                                  {b->path, "b", b->log.vals, b->log.num_vals, sizeof *b->log.vals,
-                                  offsetof(struct metrics_val, step), offsetof(struct metrics_val, loss)}};
+                                  offsetof(struct metrics_val, step), offsetof(struct metrics_val, loss), 1}};
     struct buffer text = {0};
     enum status st = run_compare_text(result, &text, err);
     if (st == STATUS_OK) {

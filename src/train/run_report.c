@@ -15,9 +15,9 @@
 enum { SHOWN_EVENTS = 500, SHOWN_SAMPLES = 100, DEEPEST = 8 };
 
 #define STEPS(log, field) (log)->steps, (log)->num_steps, sizeof *(log)->steps, offsetof(struct metrics_step, step), \
-                          offsetof(struct metrics_step, field)
+                          offsetof(struct metrics_step, field), 1
 #define VALS(log) (log)->vals, (log)->num_vals, sizeof *(log)->vals, offsetof(struct metrics_val, step), \
-                  offsetof(struct metrics_val, loss)
+                  offsetof(struct metrics_val, loss), 1
 
 static void fact(struct buffer *out, const char *name, const char *text)
 {
@@ -31,6 +31,16 @@ static void number_fact(struct buffer *out, const char *name, double value)
     char text[32];
     snprintf(text, sizeof text, "%.4f", value);
     fact(out, name, isnan(value) ? "not finite" : text);
+}
+
+static void peak_fact(const struct run_view *view, double share, struct buffer *out)
+{
+    char text[80];
+    struct human peak;
+    int n = snprintf(text, sizeof text, "%.1f %%", 100 * share);
+    if (view->has_stats && view->stats.peak_gflops > 0)
+        snprintf(text + n, sizeof text - (size_t)n, " of %sFLOP/s", human_count(&peak, 1e9 * view->stats.peak_gflops));
+    fact(out, "share of peak", text);
 }
 
 static void summary(const struct run_view *view, struct buffer *out)
@@ -62,6 +72,8 @@ static void summary(const struct run_view *view, struct buffer *out)
             number_fact(out, "best validation loss", best);
         if (isfinite(s->tokens_per_s) && s->tokens_per_s >= 0)
             fact(out, "tokens/s", human_count(&a, s->tokens_per_s));
+        if (isfinite(s->peak_share) && s->peak_share > 0)
+            peak_fact(view, s->peak_share, out);
         if (isfinite(s->elapsed_s))
             fact(out, "time of training", human_duration(&a, s->elapsed_s));
     }
@@ -81,17 +93,28 @@ static void charts(const struct metrics_log *log, struct buffer *out)
 {
     const struct curve loss[] = {{"training", "a", STEPS(log, loss)}, {"validation", "b", VALS(log)}};
     const struct curve lr = {"rate", "a", STEPS(log, lr)}, norm = {"norm", "a", STEPS(log, grad_norm)};
-    const struct curve speed = {"tokens/s", "a", STEPS(log, tokens_per_s)}, wait = {"waiting", "b", STEPS(log, wait_share)};
+    const struct curve speed = {"tokens/s (left)", "a", STEPS(log, tokens_per_s)}, wait = {"waiting", "b", STEPS(log, wait_share)};
+    struct curve share = {"% of peak (right)", "b", STEPS(log, peak_share)};
+    share.factor = 100;
     report_chart(out, "loss", "Loss", "nats per token", loss, 2, false);
     report_chart(out, "grad-norm", "Gradient norm", "before clipping", &norm, 1, false);
     report_chart(out, "lr", "Learning rate", "of each step", &lr, 1, true);
-    report_chart(out, "speed", "Speed", "tokens/s", &speed, 1, true);
+    report_chart_percent(out, "speed", "Speed", "of each step", &speed, &share);
     report_chart(out, "waiting", "Waiting", "share of the spheres' time", &wait, 1, true);
 }
 
 static void checkpoints(const struct run_view *view, struct buffer *out)
 {
     buffer_append_text(out, "<section id=\"checkpoints\"><h2>Checkpoints</h2>");
+    if (view->has_stats && view->stats.saving.saved + view->stats.saving.failed > 0) {
+        struct buffer text = {0};
+        stats_saving_text(&view->stats.saving, &text);
+        buffer_append_text(out, "<p class=\"sub\">of the last session: ");
+        html_text(out, text.data ? text.data : "");
+        buffer_append_text(out, "</p>");
+        out->failed |= text.failed;
+        buffer_release(&text);
+    }
     if (!view->num_checkpoints)
         buffer_append_text(out, "<p>None yet.</p>");
     else

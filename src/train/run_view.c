@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "train/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -39,26 +40,6 @@ static int by_step(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The sizes in a manifest, added up; 0 when they cannot be. */
-static uint64_t manifest_bytes(const char *checkpoint)
-{
-    struct buffer path = {0};
-    struct error ignored;
-    json_t *manifest = json_read_file(path_join(&path, checkpoint, "manifest.json"), MAX_JSON_BYTES, &ignored);
-    const json_t *files = json_object_get(manifest, "files");
-    uint64_t sum = 0;
-    for (size_t i = 0; i < json_array_size(files); i++) {
-        const json_int_t size = json_integer_value(json_object_get(json_array_get(files, i), "size_bytes"));
-        if (size < 0 || __builtin_add_overflow(sum, (uint64_t)size, &sum)) {
-            sum = 0;
-            break;
-        }
-    }
-    json_decref(manifest);
-    buffer_release(&path);
-    return sum;
-}
-
 /* False when memory ran out. */
 static bool read_checkpoints(struct run_view *view)
 {
@@ -81,7 +62,7 @@ static bool read_checkpoints(struct run_view *view)
             view->checkpoints = grown;
         }
         view->checkpoints[view->num_checkpoints++] = (struct run_checkpoint){
-            .step = strtoull(digits, NULL, 10), .size_bytes = manifest_bytes(path_join(&path, all.data, e->d_name))};
+            .step = strtoull(digits, NULL, 10), .size_bytes = checkpoint_size_bytes(path_join(&path, all.data, e->d_name))};
     }
     if (dir)
         closedir(dir);

@@ -46,6 +46,8 @@ static void write_out(struct saver *s, struct training *t)
     if (out->status == STATUS_OK && out->path.failed)
         out->status = error_set(&out->error, STATUS_NOMEM, "no memory for the path of a checkpoint");
     out->write_s = seconds_since(start);
+    if (out->status == STATUS_OK)
+        out->size_bytes = checkpoint_size_bytes(out->path.data);
 }
 
 static void save_thread(void *arg)

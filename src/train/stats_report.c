@@ -153,6 +153,18 @@ static void sphere_table(const struct stats_report *report, bool all, struct buf
         sphere_row(out, &report->spheres[i]);
 }
 
+void stats_saving_text(const struct stats_saving *s, struct buffer *out)
+{
+    struct human a, b, c, d;
+    buffer_printf(out, "%" PRIu64 " checkpoint%s", s->saved, s->saved == 1 ? "" : "s");
+    if (s->failed)
+        buffer_printf(out, " (%" PRIu64 " more failed)", s->failed);
+    if (s->session_s > 0)
+        buffer_printf(out, ", %.2f %% or %s of training lost", 100 * s->lost_s / s->session_s, human_seconds(&a, s->lost_s));
+    buffer_printf(out, ", %s of writing (the last %s, the longest %s), %s in all", human_seconds(&a, s->write_s),
+                  human_seconds(&b, s->last_write_s), human_seconds(&c, s->longest_write_s), human_bytes(&d, s->bytes));
+}
+
 void stats_report_table(const struct stats_report *report, bool all, struct buffer *out)
 {
     struct rollups r = roll_up(report);
@@ -162,13 +174,23 @@ void stats_report_table(const struct stats_report *report, bool all, struct buff
                   report->num_spheres, report->num_spheres == 1 ? "" : "s", r.levels, r.levels == 1 ? "" : "s",
                   report->width, report->backend, human_count(&steps, (double)report->step),
                   human_count(&tokens, (double)report->tokens), human_seconds(&seconds, report->seconds));
-    buffer_printf(out, "%s tokens/s and %sFLOP/s on average since then\n",
+    buffer_printf(out, "%s tokens/s and %sFLOP/s on average since then",
                   human_count(&rate, (double)r.whole.tokens * per_second),
                   human_count(&flops, (double)r.whole.flops * per_second));
+    if (report->peak_gflops > 0)
+        buffer_printf(out, ", %.1f %% of the %sFLOP/s that the spheres' units could do",
+                      100e-9 * (double)r.whole.flops * per_second / report->peak_gflops,
+                      human_count(&flops, 1e9 * report->peak_gflops));
+    buffer_append_text(out, "\n");
     struct human planned, peak;
     if (report->planned_bytes && report->peak_bytes)
         buffer_printf(out, "%s of memory planned, %s used at the most\n", human_bytes(&planned, report->planned_bytes),
                       human_bytes(&peak, report->peak_bytes));
+    if (report->saving.saved + report->saving.failed > 0) {
+        buffer_append_text(out, "saving: ");
+        stats_saving_text(&report->saving, out);
+        buffer_append_text(out, "\n");
+    }
     buffer_append_text(out, "\n");
 
     buffer_printf(out, "          spheres%s", figures_head);
@@ -273,6 +295,25 @@ static enum status read_pool(const json_t *object, struct stats_report *out, con
     return st;
 }
 
+#define SAVING_COUNTS(X) X(saved) X(failed) X(bytes) X(last_bytes)
+#define SAVING_TIMES(X) X(lost_s) X(write_s) X(last_write_s) X(longest_write_s) X(session_s)
+
+static json_t *saving_json(const struct stats_saving *s)
+{
+    json_t *object = json_object();
+    int failed = json_object_set_new(object, "lost_share", json_real(s->session_s > 0 ? s->lost_s / s->session_s : 0));
+#define SET(key) failed |= json_object_set_new(object, #key, json_integer((json_int_t)s->key));
+    SAVING_COUNTS(SET)
+#undef SET
+#define SET(key) failed |= json_object_set_new(object, #key, json_real(s->key));
+    SAVING_TIMES(SET)
+#undef SET
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 json_t *stats_report_json(const struct stats_report *report)
 {
     struct rollups r = roll_up(report);
@@ -291,11 +332,39 @@ json_t *stats_report_json(const struct stats_report *report)
                   levels, "groups", groups, "spheres", spheres, "pool", whole_pool_json(report));
     failed |= json_object_set_new(object, "planned_bytes", json_integer((json_int_t)report->planned_bytes));
     failed |= json_object_set_new(object, "peak_bytes", json_integer((json_int_t)report->peak_bytes));
+    if (report->peak_gflops > 0)
+        failed |= json_object_set_new(object, "peak_gflops", json_real(report->peak_gflops));
+    if (report->saving.session_s > 0)
+        failed |= json_object_set_new(object, "saving", saving_json(&report->saving));
     if (failed) {
         json_decref(object);
         return NULL;
     }
     return object;
+}
+
+/* A run from before this was told has none. */
+static enum status read_saving(const json_t *object, struct stats_saving *out, const char *path, struct error *err)
+{
+    char where[512];
+    const json_t *saving = json_object_get(object, "saving");
+    if (!saving)
+        return STATUS_OK;
+    snprintf(where, sizeof where, "%s, saving", path);
+    if (!json_is_object(saving))
+        return error_set(err, STATUS_FORMAT, "%s: should be an object", where);
+    enum status st = STATUS_OK;
+#define GET(key)                                                                                                       \
+    if (st == STATUS_OK)                                                                                               \
+        st = json_get_u64(saving, #key, true, INT64_MAX, &out->key, where, err);
+    SAVING_COUNTS(GET)
+#undef GET
+#define GET(key)                                                                                                       \
+    if (st == STATUS_OK)                                                                                               \
+        st = json_get_double(saving, #key, true, &out->key, where, err);
+    SAVING_TIMES(GET)
+#undef GET
+    return st;
 }
 
 static enum status get_int(const json_t *object, const char *key, int min, int max, int *out, const char *where,
@@ -359,6 +428,10 @@ static enum status read_report(const json_t *object, struct stats_report *out, c
         st = json_get_u64(object, "planned_bytes", false, INT64_MAX, &out->planned_bytes, path, err);
     if (st == STATUS_OK)
         st = json_get_u64(object, "peak_bytes", false, INT64_MAX, &out->peak_bytes, path, err);
+    if (st == STATUS_OK)
+        st = json_get_double(object, "peak_gflops", false, &out->peak_gflops, path, err);
+    if (st == STATUS_OK)
+        st = read_saving(object, &out->saving, path, err);
     if (st != STATUS_OK)
         return st;
     snprintf(out->backend, sizeof out->backend, "%s", backend);

@@ -197,6 +197,8 @@ enum status threaded_training_set_spheres(struct threaded_training *s, int num_s
     struct error ignored;
     if (pool && pool_gang_size(pool) > wanted)
         pool_resize_gangs(pool, wanted, &ignored);
+    if (team && s->peak_gflops > 0)
+        threaded_training_measure_peak(s, &ignored);
     return st;
 }
 
@@ -416,6 +418,7 @@ enum status threaded_training_report(const struct threaded_training *s, struct s
                                  .tokens = s->training->tokens,
                                  .planned_bytes = s->training->memory.total_bytes,
                                  .peak_bytes = mem_peak_bytes(),
+                                 .peak_gflops = s->peak_gflops,
                                  .seconds = (double)(clock_now_ns() - s->start_ns) * 1e-9};
     snprintf(out->backend, sizeof out->backend, "%s", team_backend_name(team_backend(s->team)));
     out->spheres = mem_calloc((size_t)n, sizeof *out->spheres);

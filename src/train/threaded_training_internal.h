@@ -19,6 +19,7 @@ struct threaded_training {
     struct pool *pool; /* the caller's, or NULL */
     int width;
     uint64_t start_ns;
+    double peak_gflops; /* of the driving thread; 0: not measured */
     struct error error; /* of the last failure */
     struct step_profile profile;
     training_step_fn *on_step;

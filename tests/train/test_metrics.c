@@ -66,6 +66,7 @@ START_TEST(lines_are_json_and_numbers_exact)
                                 .grad_norm = INFINITY,
                                 .tokens_per_s = 12345,
                                 .wait_share = 0.25,
+                                .peak_share = 0.375,
                                 .elapsed_s = 0x1.fffffffffffffp-3};
     struct error err = {0};
     OK_OR_SAY(metrics_write_step(m, &line, &err), err);
@@ -88,6 +89,7 @@ START_TEST(lines_are_json_and_numbers_exact)
     ck_assert(json_real_value(json_object_get(lines[0], "loss")) == 1.0 / 3);
     ck_assert(json_real_value(json_object_get(lines[0], "elapsed_s")) == line.elapsed_s);
     ck_assert(json_real_value(json_object_get(lines[0], "tokens_per_s")) == 12345);
+    ck_assert(json_real_value(json_object_get(lines[0], "peak_share")) == 0.375);
     ck_assert(json_integer_value(json_object_get(lines[0], "tokens")) == 1ll << 40);
     ck_assert(json_is_null(json_object_get(lines[0], "grad_norm")));
     ck_assert(json_is_null(json_object_get(lines[1], "val_loss")));

@@ -18,7 +18,7 @@ static struct run_view view_of(const double *values, size_t count, uint64_t firs
     view.log.num_steps = count;
     ck_assert_ptr_nonnull(view.log.steps);
     for (size_t i = 0; i < count; i++)
-        view.log.steps[i] = (struct metrics_step){first_step + i, i, values[i], values[i], values[i], values[i], values[i], values[i]};
+        view.log.steps[i] = (struct metrics_step){first_step + i, i, values[i], values[i], values[i], values[i], values[i], values[i], values[i]};
     return view;
 }
 
@@ -57,6 +57,41 @@ START_TEST(any_values_can_be_drawn)
                 buffer_release(&page);
                 mem_free(view.log.steps);
             }
+}
+END_TEST
+
+/* Share of the peak: a curve and a scale of its own, in percent; where no line has it nothing is said of it. */
+START_TEST(speed_as_a_share)
+{
+    const double ones[] = {1, 1, 1};
+    static const struct {
+        double share[3];
+        const char *points, *top;
+    } table[] = {{{0.25, 0.5, 0.375}, "1:25 2:50 3:37.5", "top:0.0%\">100 %<"},
+                 {{NAN, 0.5, NAN}, "1:nan 2:50 3:nan", "top:0.0%\">100 %<"},
+                 {{0.25, 1.9047619, 0.5}, "2:190.476", "top:0.0%\">200 %<"}};
+    struct run_view view = view_of(ones, 3, 1);
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
+        for (int i = 0; i < 3; i++)
+            view.log.steps[i].peak_share = table[k].share[i];
+        struct buffer page = page_of(&view);
+        expect_numbers(page.data);
+        const char *speed = strstr(page.data, "<section id=\"speed\">"), *share = strstr(speed, "data-name=\"% of peak (right)\"");
+        ck_assert_ptr_nonnull(share);
+        ck_assert_msg(strstr(share, table[k].points) != NULL, "%.200s", share);
+        ck_assert_msg(k == 2 || strstr(speed, table[k].top) != NULL, "%zu: %.900s", k, speed);
+        ck_assert_ptr_nonnull(strstr(speed, "<span class=\"r\""));
+        ck_assert_ptr_nonnull(strstr(speed, "class=\"chart two\""));
+        buffer_release(&page);
+    }
+    for (int i = 0; i < 3; i++)
+        view.log.steps[i].peak_share = NAN;
+    struct buffer page = page_of(&view);
+    ck_assert_ptr_null(strstr(page.data, "of peak"));
+    ck_assert_ptr_null(strstr(page.data, "<span class=\"r\""));
+    ck_assert_ptr_null(strstr(page.data, "class=\"chart two\""));
+    buffer_release(&page);
+    mem_free(view.log.steps);
 }
 END_TEST
 
@@ -103,6 +138,7 @@ int main(void)
     Suite *suite = suite_create("run_report");
     TCase *tc = tcase_create("run_report");
     tcase_add_test(tc, any_values_can_be_drawn);
+    tcase_add_test(tc, speed_as_a_share);
     tcase_add_test(tc, text_is_escaped);
     tcase_add_test(tc, all_1885_spheres_are_drawn);
     suite_add_tcase(suite, tc);

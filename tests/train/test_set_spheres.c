@@ -3,11 +3,13 @@
  * refused leaves all as it was.
  */
 #include "base/memory.h"
+#include "model/decoder.h"
 #include "runtime/pool.h"
 #include "runtime/thread.h"
 #include "train/fixture.h"
 #include "train/run_events.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
 static struct fixture fixture;
@@ -45,6 +47,36 @@ static void set(struct fixture_run *r, int spheres)
 
 static const int changes[] = {5, 2, 64, 64, 1, 13};
 enum { CHANGES = sizeof changes / sizeof *changes };
+
+/* What the spheres could do is measured anew with another number, and changes no bit; not asked for, no share is known. */
+START_TEST(the_peak_is_that_of_the_spheres)
+{
+    const struct train_settings s = fixture_settings(3, 2, 4, 0.1f);
+    const uint64_t want = constant(&s);
+    struct fixture_run r = fixture_start(&fixture, &s, 1, TEAM_PTHREAD);
+    struct error err = {0};
+    struct stats_report report;
+    double before = 0;
+    ck_assert(threaded_training_peak_share(r.system, 1e6) == 0);
+    fixture_steps(&r, 1);
+    OK_OR_SAY(threaded_training_measure_peak(r.system, &err), err);
+    for (int spheres = 1; spheres <= 64; spheres += 63) {
+        if (spheres > 1)
+            set(&r, spheres);
+        OK_OR_SAY(threaded_training_report(r.system, &report, &err), err);
+        const double share = threaded_training_peak_share(r.system, 1e6),
+                     flops = decoder_train_flops_per_token(&s.model, s.seq_len);
+        ck_assert(report.peak_gflops > 0 && report.peak_gflops != before);
+        ck_assert_msg(fabs(share * report.peak_gflops * 1e9 / (1e6 * flops) - 1) < 1e-12, "%g", share);
+        before = report.peak_gflops;
+        stats_report_release(&report);
+        fixture_steps(&r, 1);
+    }
+    fixture_steps(&r, 1);
+    ck_assert_uint_eq(training_state_hash(r.training), want);
+    fixture_stop(&r);
+}
+END_TEST
 
 /* From 1, before each second step, with a pool that others work on too or none. */
 static void change_on(enum team_backend backend, bool own_pool)
@@ -255,6 +287,7 @@ int main(void)
     TCase *tc = tcase_create("set_spheres");
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, the_peak_is_that_of_the_spheres);
     tcase_add_test(tc, the_bits_stay_on_a_pool_of_ours);
     tcase_add_test(tc, the_bits_stay_on_threads_of_its_own);
     tcase_add_test(tc, the_bits_stay_on_openmp);

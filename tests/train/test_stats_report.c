@@ -14,6 +14,9 @@ static struct stats_report make(int n)
                              .seconds = 12.5,
                              .planned_bytes = (uint64_t)3 << 30,
                              .peak_bytes = ((uint64_t)3 << 30) - 4096,
+                             .peak_gflops = 123.5,
+                             .saving = {.saved = 7, .failed = 1, .bytes = 7000000, .last_bytes = 1000000, .lost_s = 0.25,
+                                        .write_s = 4.5, .last_write_s = 0.5, .longest_write_s = 1.25, .session_s = 100},
                              .spheres = mem_calloc((size_t)n, sizeof *r.spheres)};
     ck_assert_ptr_nonnull(r.spheres);
     for (int i = 0; i < n; i++)
@@ -60,8 +63,8 @@ START_TEST(a_table_of_few_shows_all_of_many_the_groups)
     static const struct {
         int n, all, lines;
     } table[] = {
-        {1, 0, 4 + 4 + 2 + 1},       {2, 0, 4 + 1 + 1 + 2 + 2 + 2 + 2}, {24, 0, 4 + 1 + 1 + 3 + 12 + 2 + 24},
-        {25, 0, 4 + 1 + 1 + 3 + 12}, {1741, 0, 4 + 1 + 1 + 4 + 12},     {1741, 1, 4 + 1 + 1 + 4 + 12 + 2 + 1741},
+        {1, 0, 5 + 4 + 2 + 1},       {2, 0, 5 + 1 + 1 + 2 + 2 + 2 + 2}, {24, 0, 5 + 1 + 1 + 3 + 12 + 2 + 24},
+        {25, 0, 5 + 1 + 1 + 3 + 12}, {1741, 0, 5 + 1 + 1 + 4 + 12},     {1741, 1, 5 + 1 + 1 + 4 + 12 + 2 + 1741},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct stats_report r = make(table[i].n);
@@ -97,6 +100,11 @@ START_TEST(json_reads_back)
         ck_assert_str_eq(back.backend, r.backend);
         ck_assert(back.seconds == r.seconds && back.tokens == r.tokens && back.step == r.step);
         ck_assert_int_eq(back.width, r.width);
+        ck_assert(back.peak_gflops == r.peak_gflops && back.saving.saved == 7 && back.saving.failed == 1);
+        ck_assert(back.saving.bytes == 7000000 && back.saving.last_bytes == 1000000 && back.saving.lost_s == 0.25);
+        ck_assert(back.saving.write_s == 4.5 && back.saving.last_write_s == 0.5 && back.saving.longest_write_s == 1.25);
+        ck_assert(back.saving.session_s == 100);
+        ck_assert(json_real_value(json_object_get(json_object_get(object, "saving"), "lost_share")) == 0.0025);
         ck_assert(back.planned_bytes == r.planned_bytes && back.peak_bytes == r.peak_bytes);
         ck_assert_int_eq(memcmp(back.spheres, r.spheres, (size_t)counts[i] * sizeof *r.spheres), 0);
         ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(object, "whole"), "flops")),
@@ -106,6 +114,47 @@ START_TEST(json_reads_back)
         stats_report_release(&r);
         stats_report_release(&back);
     }
+    fixture_close(&fixture);
+}
+END_TEST
+
+/* The peak and the saving are said where they are known, and only there; a run from before they were is read. */
+START_TEST(what_is_not_known_is_not_said)
+{
+    struct fixture fixture;
+    fixture_open(&fixture);
+    struct stats_report r = make(2), back;
+    struct error err = {0};
+    struct buffer text = {0};
+    stats_report_table(&r, false, &text); /* 2 * 123456789012 operations in 12.5 s, of 123.5 a nanosecond */
+    ck_assert_msg(strstr(text.data, " on average since then, 16.0 % of the 124GFLOP/s") != NULL, "%s", text.data);
+    ck_assert_msg(strstr(text.data, "saving: 7 checkpoints (1 more failed), 0.25 % or 250 ms of training lost, 4.5 s of writing "
+                                    "(the last 500 ms, the longest 1.2 s), 6.68 MiB in all\n") != NULL, "%s", text.data);
+    r.peak_gflops = 0;
+    r.saving = (struct stats_saving){0};
+    buffer_clear(&text);
+    stats_report_table(&r, false, &text);
+    ck_assert(strstr(text.data, "on average since then\n") && !strstr(text.data, "saving:"));
+    json_t *object = stats_report_json(&r);
+    ck_assert(!json_object_get(object, "peak_gflops") && !json_object_get(object, "saving"));
+    buffer_clear(&text);
+    OK_OR_SAY(json_write(object, true, &text, &err), err);
+    OK_OR_SAY(file_replace(fixture_path(&fixture, "stats.json"), text.data, text.len, &err), err);
+    OK_OR_SAY(stats_report_read(fixture_path(&fixture, "stats.json"), &back, &err), err);
+    ck_assert(back.peak_gflops == 0 && back.saving.session_s == 0);
+    stats_report_release(&back);
+    static const char *const wrong[] = {"[]", "{}", "{\"saved\": -1}", "3"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        json_object_set_new(object, "saving", json_loads(wrong[i], JSON_DECODE_ANY, NULL));
+        buffer_clear(&text);
+        OK_OR_SAY(json_write(object, true, &text, &err), err);
+        OK_OR_SAY(file_replace(fixture_path(&fixture, "stats.json"), text.data, text.len, &err), err);
+        ck_assert_int_eq(stats_report_read(fixture_path(&fixture, "stats.json"), &back, &err), STATUS_FORMAT);
+        ck_assert_msg(strstr(err.text, "saving") != NULL, "%s", err.text);
+    }
+    json_decref(object);
+    buffer_release(&text);
+    stats_report_release(&r);
     fixture_close(&fixture);
 }
 END_TEST
@@ -201,6 +250,7 @@ int main(void)
     TCase *tc = tcase_create("stats");
     tcase_add_test(tc, a_table_of_few_shows_all_of_many_the_groups);
     tcase_add_test(tc, json_reads_back);
+    tcase_add_test(tc, what_is_not_known_is_not_said);
     tcase_add_test(tc, the_pool_is_told);
     tcase_add_test(tc, a_wrong_file_is_refused);
     suite_add_tcase(suite, tc);

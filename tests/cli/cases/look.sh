@@ -37,11 +37,26 @@ find run | sort >before
 check "report" test $? = 0 -a ! -s stderr
 parses "its page" run.html "summary $sections"
 check "it says where the page is" grep -qx run.html stdout
-check "curves" sh -c 'test "$(grep -o "class=\"curve" run.html | wc -l)" = 6'
+check "curves" sh -c 'test "$(grep -o "class=\"curve" run.html | wc -l)" = 7'
 check "the last loss" sh -c 'grep -q "data-points=\"1:[0-9.]* .* 60:[0-9.e-]*\"" run.html'
 check "the tree of spheres" grep -q "<title>sphere 1, level 1: waiting" run.html
 check "samples over time" grep -q "<summary>step 40" run.html
 check "checkpoints" grep -q "<tr><td>30<td>" run.html
+check "the share of the peak beside the speed" grep -q 'data-name="% of peak (right)"' run.html
+check "in numbers above" grep -q "<dt>share of peak</dt><dd>[0-9.]* % of [0-9.kMGT]*FLOP/s" run.html
+check "and what saving took" grep -q "of the last session: [23] checkpoints, [0-9.]* % or .* of training lost" run.html
+"$CLLM" stats run >stdout
+check "stats: the share too" grep -q "FLOP/s on average since then, [0-9.]* % of the [0-9.kMGT]*FLOP/s that" stdout
+check "stats: saving too" grep -q "^saving: [23] checkpoints, [0-9.]* % or .* of training lost, .* in all" stdout
+check "stats.json: what saving took" sh -c '"$CLLM" stats run --json | python3 -c "
+import json, os, sys
+s = json.load(sys.stdin)[\"saving\"]
+size = lambda step: sum(f[\"size_bytes\"] for f in json.load(open(\"run/checkpoints/step-%08d/manifest.json\" % step))[\"files\"])
+assert s[\"saved\"] == 2 and s[\"failed\"] == 0 and s[\"last_bytes\"] == size(60) and s[\"bytes\"] == size(30) + size(60), s
+assert 0 < s[\"last_write_s\"] <= s[\"longest_write_s\"] <= s[\"write_s\"] and 0 < s[\"lost_s\"] < s[\"session_s\"], s"'
+cp -r run before-peak && sed -i 's/"peak_share": [0-9.e-]*, //' before-peak/metrics.jsonl
+"$CLLM" report before-peak --out old.html >stdout
+check "of a run that did not know it nothing is said" sh -c '! grep -q "of peak" old.html'
 check "done" grep -q "<dd>done" run.html
 check "nothing is written in the run" sh -c 'find run | sort | cmp -s - before'
 
