@@ -6,6 +6,7 @@
 #include "app/options.h"
 #include "app/plan_measure.h"
 #include "app/settings_flags.h"
+#include "app/text_source.h"
 #include "base/file.h"
 #include "base/human.h"
 #include "formats/json.h"
@@ -22,7 +23,7 @@ static const struct option_usage usage = {
     .synopsis = "cllm plan [options]",
     .summary =
         "Says what a training run would take: memory by part, disk, parameters and arithmetic, beside what this machine has. "
-        "--measure adds the time, from three real steps on random tokens, an evaluation's micro-batch and a checkpoint; "
+        "--measure adds the time, from three real steps on random tokens, an evaluation's micro-batch, a sample where some are asked for, and a checkpoint; "
         "without it nothing is allocated. The flags are those of `cllm train`.",
     .examples = "  cllm plan --preset gpt2 --batch-size 32 --micro-batch 4 --seq-len 1024\n"
                 "  cllm plan --preset shakespeare-char --vocab-size 65 --threads 8\n"
@@ -108,13 +109,20 @@ static void print_time(const struct plan *p)
     printf("time, measured on this machine as it is now\n");
     printf("  %-36s %12s\n", "a step", human_seconds(&a, p->time.step));
     printf("  %-36s %12s\n", "a micro-batch of an evaluation", human_seconds(&a, p->time.eval_leaf));
+    if (p->settings.sample_every > 0) {
+        snprintf(text, sizeof text, "a sample of %d tokens", (int)SAMPLE_TOKENS);
+        printf("  %-36s %12s\n", text, human_seconds(&a, p->time.sample));
+    }
     printf("  %-36s %12s\n", "a checkpoint", human_seconds(&a, p->time.save));
     snprintf(text, sizeof text, "%" PRIu64 " steps", t->steps);
     printf("  %-36s %12s\n", text, human_duration(&a, t->step_s));
     snprintf(text, sizeof text, "%" PRIu64 " evaluations of %" PRIu64, t->evaluations, t->eval_leaves);
     if (p->val_windows || p->settings.eval_batches)
         printf("  %-36s %12s\n", text, human_duration(&a, t->eval_s));
-    snprintf(text, sizeof text, "%" PRIu64 " checkpoints%s", t->saves,
+    snprintf(text, sizeof text, "%" PRIu64 " sample%s", t->samples, t->samples == 1 ? "" : "s");
+    if (p->settings.sample_every > 0)
+        printf("  %-36s %12s\n", text, human_duration(&a, t->sample_s));
+    snprintf(text, sizeof text, "%s%" PRIu64 " checkpoints%s", p->settings.save_best ? "at most " : "", t->saves,
              p->settings.save_mode == SAVE_OVERLAPPED ? ", all but one beside it" : "");
     printf("  %-36s %12s\n", text, human_duration(&a, t->save_s));
     printf("  %-36s %12s\n", "in all", human_duration(&a, t->total_s));
@@ -196,11 +204,13 @@ static enum status print_json(const struct plan *p, struct error *err)
     if (p->measured) {
         const struct time_plan *t = &p->time_plan;
         json_object_set_new(object, "time",
-                            json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "step_s", p->time.step,
-                                      "eval_leaf_s", p->time.eval_leaf, "checkpoint_s", p->time.save, "steps",
-                                      (json_int_t)t->steps, "evaluations", (json_int_t)t->evaluations, "eval_leaves",
-                                      (json_int_t)t->eval_leaves, "saves", (json_int_t)t->saves, "steps_s", t->step_s,
-                                      "evaluations_s", t->eval_s, "saves_s", t->save_s, "total_s", t->total_s));
+                            json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "step_s",
+                                      p->time.step, "eval_leaf_s", p->time.eval_leaf, "checkpoint_s", p->time.save,
+                                      "sample_s", p->time.sample, "steps", (json_int_t)t->steps, "evaluations",
+                                      (json_int_t)t->evaluations, "eval_leaves", (json_int_t)t->eval_leaves, "saves",
+                                      (json_int_t)t->saves, "samples", (json_int_t)t->samples, "steps_s", t->step_s,
+                                      "evaluations_s", t->eval_s, "saves_s", t->save_s, "samples_s", t->sample_s, "total_s",
+                                      t->total_s));
     }
     json_object_set_new(object, "flops_per_token", json_real(p->flops_per_token));
     json_object_set_new(object, "recompute_flops_per_token", json_real(p->again_per_token));

@@ -386,7 +386,7 @@ static int check_usage(const struct train_flags *f, const struct option_def *opt
 int cmd_train(int argc, char **argv)
 {
     static const char *const backends[] = {"pthread", "openmp", "serial", NULL};
-    struct train_flags f = {.backend = "pthread", .sample_tokens = 200, .watchdog_seconds = 20};
+    struct train_flags f = {.backend = "pthread", .sample_tokens = SAMPLE_TOKENS, .watchdog_seconds = 20};
     struct train_settings *s = &f.s.settings;
     const double whole = OPTION_WHOLE_MAX;
     struct option_def options[] = {

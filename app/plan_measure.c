@@ -3,6 +3,7 @@
 
 #include "app/crew.h"
 #include "app/random_tokens.h"
+#include "app/text_source.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -72,6 +73,7 @@ static enum status make_system(struct measuring *m, int threads, const struct ca
     enum status status = crew_start(&m->crew, threads, TEAM_PTHREAD, err);
     if (status != STATUS_OK)
         return status;
+    m->crew.cancel = stop;
     const struct threaded_training_options options = {
         .num_threads = threads, .pool = m->crew.pool, .stop = stop, .cancel = stop};
     if (!(m->training = training_create_on(&m->settings, m->crew.pool, err)) ||
@@ -94,6 +96,16 @@ static enum status measure(struct measuring *m, const struct cancel *stop, struc
     if (status != STATUS_OK)
         return error_set(err, status, "%s", threaded_training_error(m->system));
     out->step = time_plan_median(steps);
+    if (m->settings.sample_every > 0) {
+        const struct sampling sampling = {.temperature = 0.8, .top_p = 1, .seed = m->settings.seed};
+        struct buffer text = {0};
+        start = clock_now_ns();
+        status = sample_of_model(training_model(m->training), NULL, &m->crew, NULL, &sampling, SAMPLE_TOKENS, &text, err);
+        out->sample = seconds_since(start);
+        buffer_release(&text);
+        if (status != STATUS_OK)
+            return status;
+    }
     file_writer_stop_when(cancel_wanted, stop);
     start = clock_now_ns();
     status = checkpoint_save(m->training, m->scratch.data, 0, NULL, 0, NULL, err);

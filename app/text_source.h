@@ -62,6 +62,8 @@ enum status generate_text(struct generator *generator, const struct tokenizer *t
                           size_t prompt_len, const struct sampling *sampling, const struct text_end *end, text_sink_fn *sink,
                           void *ctx, const struct cancel *cancel, struct text_result *result, struct error *err);
 
+enum { SAMPLE_TOKENS = 200 }; /* of a sample where nobody says how many */
+
 /* The above in one: a sample of `model` as text, appended to `out`; its team and its cache come and go. */
 enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, const struct crew *crew,
                             const char *prompt, const struct sampling *sampling, size_t max_tokens,

@@ -20,8 +20,6 @@
 /* `cllm stats` during a run shows figures of at most this age. */
 static const uint64_t stats_period_ns = 2000000000u;
 
-enum { ASKED_SAMPLE_TOKENS = 200 };
-
 struct training_thread {
     const struct training_job *job;
     struct thread *thread;
@@ -400,7 +398,7 @@ struct run_saver *training_thread__saver(struct training_thread *t)
 enum status training_thread__sample(struct training_thread *t, const char *prompt, struct buffer *text, struct error *err)
 {
     const struct training_job *job = t->job;
-    return sample(t, prompt ? prompt : job->sample_prompt, job->sample_tokens ? job->sample_tokens : ASKED_SAMPLE_TOKENS,
+    return sample(t, prompt ? prompt : job->sample_prompt, job->sample_tokens ? job->sample_tokens : SAMPLE_TOKENS,
                   text, err);
 }
 

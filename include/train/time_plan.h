@@ -15,17 +15,19 @@ struct time_measured {
     double step;
     double eval_leaf; /* a micro-batch of an evaluation; where it was not measured, a third of a step's leaf */
     double save;      /* a checkpoint for which training waits */
+    double sample;    /* one of --sample-every */
 };
 
 struct time_plan {
-    uint64_t steps, evaluations, saves;     /* still to come; the last checkpoint is at the end */
-    uint64_t eval_leaves;                   /* micro-batches in one evaluation */
-    double step_s, eval_s, save_s, total_s; /* of all of them */
+    uint64_t steps, evaluations, saves, samples; /* still to come; the last checkpoint is at the end, a sample only before it */
+    uint64_t eval_leaves;                        /* micro-batches in one evaluation */
+    double step_s, eval_s, save_s, sample_s, total_s; /* of all of them */
 };
 
 /* From `step` steps done to settings->steps.  val_windows: of the validation part; 0: none, or not known, and then an
- * evaluation has eval_batches leaves.  Of checkpoints written beside the training only the last one counts.  Samples and
- * pauses are not in it. */
+ * evaluation has eval_batches leaves.  Of checkpoints written beside the training only the last one counts; with
+ * --save-best each evaluation may be followed by one.  Samples that were not measured, that behind the last step, and pauses are
+ * not in it. */
 void time_plan_make(struct time_plan *out, const struct train_settings *settings, uint64_t step, uint64_t val_windows,
                     const struct time_measured *measured);
 

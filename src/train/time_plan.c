@@ -11,21 +11,28 @@ static uint64_t multiples(uint64_t every, uint64_t from, uint64_t to)
     return every > 0 && from < to ? to / every - from / every : 0;
 }
 
+/* The least common multiple; 0 where one is 0, or where it is beyond all steps. */
+static uint64_t common(uint64_t a, uint64_t b)
+{
+    uint64_t x = a, y = b, least;
+    while (y) {
+        const uint64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a > 0 && b > 0 && !__builtin_mul_overflow(a / x, b, &least) ? least : 0;
+}
+
 /* Multiples of a or b in (from, to]. */
 static uint64_t multiples_of_either(uint64_t a, uint64_t b, uint64_t from, uint64_t to)
 {
-    uint64_t both = 0;
-    if (a > 0 && b > 0) {
-        uint64_t x = a, y = b, least;
-        while (y) {
-            const uint64_t rest = x % y;
-            x = y;
-            y = rest;
-        }
-        if (!__builtin_mul_overflow(a / x, b, &least))
-            both = multiples(least, from, to);
-    }
-    return multiples(a, from, to) + multiples(b, from, to) - both;
+    return multiples(a, from, to) + multiples(b, from, to) - multiples(common(a, b), from, to);
+}
+
+/* Multiples of c in (from, to] that are none of a or b. */
+static uint64_t multiples_beside(uint64_t c, uint64_t a, uint64_t b, uint64_t from, uint64_t to)
+{
+    return multiples(c, from, to) - multiples_of_either(common(c, a), common(c, b), from, to);
 }
 
 /* As threaded_training_evaluate cuts it: a rest costs two leaves. */
@@ -51,12 +58,16 @@ void time_plan_make(struct time_plan *out, const struct train_settings *s, uint6
     if (out->eval_leaves > 0)
         out->evaluations = multiples(s->eval_every, step, before_last) + 1;
     out->eval_s = (double)out->evaluations * (double)out->eval_leaves * eval_leaf;
+    out->samples = multiples(s->sample_every, step, before_last);
+    out->sample_s = (double)out->samples * measured->sample;
     uint64_t on_the_way = multiples_of_either(s->save_every, s->keep_every, step, before_last);
+    if (s->save_best && out->evaluations > 0)
+        on_the_way += multiples_beside(s->eval_every, s->save_every, s->keep_every, step, before_last);
     if (s->save_seconds > 0)
-        on_the_way += (uint64_t)((out->step_s + out->eval_s) / (double)s->save_seconds);
+        on_the_way += (uint64_t)((out->step_s + out->eval_s + out->sample_s) / (double)s->save_seconds);
     out->saves = on_the_way + 1;
     out->save_s = (double)(s->save_mode == SAVE_OVERLAPPED ? 1 : out->saves) * measured->save;
-    out->total_s = out->step_s + out->eval_s + out->save_s;
+    out->total_s = out->step_s + out->eval_s + out->save_s + out->sample_s;
 }
 
 void time_plan_text(const struct time_plan *p, const struct time_measured *measured, struct buffer *out)
@@ -67,6 +78,9 @@ void time_plan_text(const struct time_plan *p, const struct time_measured *measu
     if (p->evaluations)
         buffer_printf(out, ", %s for %" PRIu64 " evaluation%s", human_duration(&a, p->eval_s), p->evaluations,
                       p->evaluations == 1 ? "" : "s");
+    if (p->samples && measured->sample > 0)
+        buffer_printf(out, ", %s for %" PRIu64 " sample%s", human_duration(&a, p->sample_s), p->samples,
+                      p->samples == 1 ? "" : "s");
     if (p->saves && measured->save > 0)
         buffer_printf(out, ", %s for %" PRIu64 " checkpoint%s", human_duration(&a, p->save_s), p->saves,
                       p->saves == 1 ? "" : "s");

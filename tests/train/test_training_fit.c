@@ -204,8 +204,43 @@ START_TEST(time_is_counted)
     s.eval_batches = 1;
     time_plan_make(&p, &s, 0, 40, &measured); /* 2000.5 s */
     ck_assert(p.saves == 4);
-    struct buffer text = {0};
     s.save_seconds = 0;
+    s.eval_every = 100; /* with --save-best each of the nine on the way may save */
+    s.save_best = true;
+    time_plan_make(&p, &s, 0, 40, &measured);
+    ck_assert(p.evaluations == 10 && p.saves == 10);
+    s.save_every = 200; /* four of them are saves anyway */
+    time_plan_make(&p, &s, 0, 40, &measured);
+    ck_assert(p.saves == 10);
+    s.save_every = 150; /* 300, 600 and 900 of the six */
+    s.keep_every = 500; /* which is an evaluation */
+    s.save_mode = SAVE_BLOCKING;
+    time_plan_make(&p, &s, 0, 40, &measured);
+    ck_assert(p.saves == 9 + 3 + 1 && p.save_s == 39);
+    time_plan_make(&p, &s, 450, 40, &measured); /* 500 to 900, 750 */
+    ck_assert(p.saves == 5 + 1 + 1);
+    s.val_fraction = 0;
+    s.eval_batches = 0;
+    time_plan_make(&p, &s, 0, 0, &measured); /* nothing to evaluate */
+    ck_assert(p.evaluations == 0 && p.saves == 6 + 1 + 1);
+    s = gpt2(8, 4);
+    s.steps = 1000;
+    s.save_every = s.eval_every = 0;
+    s.eval_batches = 1;
+    s.save_mode = SAVE_OVERLAPPED;
+    s.sample_every = 250; /* that of the last step is the command's, behind the training */
+    struct time_measured sampled = measured;
+    sampled.sample = 40;
+    time_plan_make(&p, &s, 0, 40, &sampled);
+    ck_assert(p.samples == 3 && p.sample_s == 120 && p.total_s == 2000 + 0.5 + 3 + 120);
+    time_plan_make(&p, &s, 250, 40, &measured);
+    ck_assert(p.samples == 2 && p.sample_s == 0);
+    struct buffer text = {0};
+    time_plan_make(&p, &s, 0, 40, &sampled);
+    time_plan_text(&p, &sampled, &text);
+    ck_assert_msg(strstr(text.data, ", 2:00 for 3 samples, 0:03 for 1 checkpoint; 35:24 in all") != NULL, "%s", text.data);
+    buffer_clear(&text);
+    s.sample_every = 0;
     time_plan_make(&p, &s, 0, 40, &measured);
     time_plan_text(&p, &measured, &text);
     ck_assert_str_eq(

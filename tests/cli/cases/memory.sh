@@ -115,6 +115,14 @@ check "the sum is that of its parts" awk -F'[:,]' '
 check "no directory is left" test -z "$(ls disk)"
 "$CLLM" "$@" --measure >stdout
 check "as a table too" grep -q '^  5 evaluations of 2 ' stdout
+"$CLLM" "$@" --sample-every 30 --save-best --measure --json >plan.json 2>stderr
+check "with samples, and each evaluation a new best" sh -c 'grep -q "\"samples\": 3," plan.json && grep -q "\"saves\": 6," plan.json'
+check "in the sum" awk -F'[:,]' '
+    /"steps_s"|"evaluations_s"|"saves_s"|"samples_s"/ { sum += $2; n++; if (!($2 > 0)) bad = 1 } /"total_s"/ { total = $2 }
+    /"sample_s"/ { one = $2 } /"samples_s"/ { all = $2 }
+    END { exit !(n == 4 && !bad && total / sum > 0.999999 && total / sum < 1.000001 && all / one > 2.99 && all / one < 3.01) }' plan.json
+"$CLLM" "$@" --sample-every 30 --save-best --measure >stdout
+check "and in the table" sh -c 'grep -q "^  a sample of 200 tokens  *[0-9]" stdout && grep -q "^  3 samples " stdout && grep -q "^  at most 6 checkpoints " stdout'
 "$CLLM" "$@" --tokens 0 --eval-batches 0 --measure >stdout
 check "without the data it says what is missing" grep -q -e 'without evaluations.*--tokens N' stdout
 "$CLLM" "$@" >stdout
