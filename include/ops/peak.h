@@ -16,8 +16,8 @@
 typedef double peak_kernel(size_t rounds, float *result);
 peak_kernel *peak_kernel_in_use(bool bf16_units);
 
-/* GFLOP/s of all together from the first one's start to the last one's end, the best of nine goes of 8 ms: what holds a unit up
- * is something else. */
+/* GFLOP/s of all together from the first one's start to the last one's end, the best of thirty goes of 8 ms: what holds a unit up
+ * is something else, such as two new threads on one core for a while. */
 double peak_best(struct team *team, int width, peak_kernel *kernel);
 
 /* The same in about 10 ms: the best of each of sixty short goes by the processor time it had, so that what other programs take does

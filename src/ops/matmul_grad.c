@@ -14,7 +14,7 @@
 #include "matmul_internal.h"
 
 enum { TILE_IN = 192, TILE_OUT = 128, SMALL_OUT = 512, GRAIN = 12 };
-enum { DEPTH = 384, COLS = 768, ADD_ROWS = 384, NEAR_ROWS = 640, SMALL = 96 };
+enum { DEPTH = 1024, COLS = 576, ADD_ROWS = 384, NEAR_ROWS = 640, SMALL = 96 };
 
 /* The tile of an [in,out] matrix: in is cut evenly, in twelves, which every kernel's tile divides.  Narrow matrices get
  * half-wide ones, or there would be too few to share out. */
@@ -42,11 +42,16 @@ struct space {
     float *sum;    /* [ADD_ROWS,COLS] */
 };
 
-/* Columns of x in a part. */
+/* Floats of a part of x, and its columns where it is `depth` rows deep. */
+static size_t x_floats(void)
+{
+    const size_t most = kernels_l2_bytes() * 3 / 4 / sizeof(float);
+    return most > (size_t)GRAIN * DEPTH ? most : (size_t)GRAIN * DEPTH;
+}
+
 static size_t part_of_x(size_t depth)
 {
-    const size_t most = kernels_l2_bytes() * 3 / 4 / sizeof(float) / depth / GRAIN * GRAIN;
-    return most > GRAIN ? most : GRAIN;
+    return x_floats() / depth / GRAIN * GRAIN;
 }
 
 static size_t deepest(size_t rows)
@@ -59,7 +64,7 @@ size_t weight_grad_scratch_bytes(enum dtype dtype, size_t rows)
     if (dtype == DTYPE_BF16)
         return rounded__grad_scratch_bytes();
     const size_t k = deepest(rows);
-    return arena_piece_bytes(part_of_x(DEPTH) * k * sizeof(float)) + arena_piece_bytes(k * COLS * sizeof(float)) +
+    return arena_piece_bytes(x_floats() * sizeof(float)) + arena_piece_bytes(k * COLS * sizeof(float)) +
            arena_piece_bytes(sizeof(float) * ADD_ROWS * COLS);
 }
 
@@ -68,7 +73,7 @@ static void grad_block(const struct kernels *kn, const struct weight_grad *g, si
                        const struct space *space)
 {
     const bool x_near = g->x_stride <= NEAR_ROWS && n <= SMALL, dy_near = g->dy_stride <= NEAR_ROWS && m <= SMALL;
-    const size_t depth = even_part(g->rows, DEPTH, 16), part = even_part(m, part_of_x(DEPTH), GRAIN);
+    const size_t depth = even_part(g->rows, DEPTH, 16), part = even_part(m, part_of_x(depth), GRAIN);
     for (size_t r = 0; r < g->rows; r += depth) {
         const size_t k = g->rows - r < depth ? g->rows - r : depth;
         const bool first = r == 0, last = r + k == g->rows;
@@ -125,7 +130,7 @@ static void grad_run(struct sphere *me, const void *ctx, size_t begin, size_t en
     const struct weight_grad *g = ctx;
     const struct tile t = tile_of(g->in, g->out);
     const size_t mark = arena_mark(&me->scratch), k = deepest(g->rows);
-    const struct space space = {.x = arena_alloc(&me->scratch, part_of_x(DEPTH) * k * sizeof(float)),
+    const struct space space = {.x = arena_alloc(&me->scratch, x_floats() * sizeof(float)),
                                 .dy = arena_alloc(&me->scratch, k * COLS * sizeof(float)),
                                 .sum = arena_alloc(&me->scratch, sizeof(float) * ADD_ROWS * COLS)};
     const size_t first = begin / t.down, last = end / t.down; /* the columns of tiles that these lie in */

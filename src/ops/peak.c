@@ -70,7 +70,7 @@ static void find_rounds(struct going *g, double go_ns, bool own)
 
 double peak_best(struct team *team, int width, peak_kernel *kernel)
 {
-    enum { GOES = 9 };
+    enum { GOES = 30 };
     struct going g = {.team = team, .width = width, .kernel = kernel};
     double best = 0, flops;
     find_rounds(&g, 8e6, false);
