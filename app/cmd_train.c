@@ -109,7 +109,7 @@ static enum status print_sample(struct train_run *r, const char *checkpoint, str
     enum status status = loaded_model_open(&loaded, checkpoint, err);
     buffer_append_text(&text, "\nsample:\n");
     if (status == STATUS_OK)
-        status = sample_of_model(loaded.model, loaded.tokenizer, &r->crew, r->flags->sample_prompt, &sampling,
+        status = sample_of_model(loaded.model, loaded.tokenizer, &r->crew, NULL, r->flags->sample_prompt, &sampling,
                                  r->flags->sample_tokens, &text, err);
     buffer_append_text(&text, "\n");
     if (status == STATUS_OK && text.data)

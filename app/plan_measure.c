@@ -100,7 +100,7 @@ static enum status measure(struct measuring *m, const struct cancel *stop, struc
         const struct sampling sampling = {.temperature = 0.8, .top_p = 1, .seed = m->settings.seed};
         struct buffer text = {0};
         start = clock_now_ns();
-        status = sample_of_model(training_model(m->training), NULL, &m->crew, NULL, &sampling, SAMPLE_TOKENS, &text, err);
+        status = sample_of_model(training_model(m->training), NULL, &m->crew, NULL, NULL, &sampling, SAMPLE_TOKENS, &text, err);
         out->sample = seconds_since(start);
         buffer_release(&text);
         if (status != STATUS_OK)

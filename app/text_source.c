@@ -182,8 +182,8 @@ static bool into_buffer(void *ctx, const char *text, size_t len)
 }
 
 enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, const struct crew *crew,
-                            const char *prompt, const struct sampling *sampling, size_t max_tokens,
-                            struct buffer *out, struct error *err)
+                            struct threaded_training *training, const char *prompt, const struct sampling *sampling,
+                            size_t max_tokens, struct buffer *out, struct error *err)
 {
     const struct model_config *config = model_config(model);
     struct buffer ids = {0};
@@ -196,6 +196,8 @@ enum status sample_of_model(struct model *model, const struct tokenizer *tokeniz
         status = error_set(err, STATUS_NOMEM, "no memory for the prompt");
     if (status == STATUS_OK && !(team = generation_team(config, crew, 0, err)))
         status = err->status;
+    if (training && team)
+        threaded_training_watch_also(training, team);
     if (status == STATUS_OK && !(generator = generator_new(model, team, 0, err)))
         status = err->status;
     if (status == STATUS_OK && prompt)
@@ -203,6 +205,8 @@ enum status sample_of_model(struct model *model, const struct tokenizer *tokeniz
     if (status == STATUS_OK)
         status = generate_text(generator, tokenizer, (const int32_t *)(const void *)ids.data, ids.len / sizeof(int32_t),
                                sampling, &end, into_buffer, out, crew->cancel, &result, err);
+    if (training && team)
+        threaded_training_watch_also(training, NULL);
     generator_free(generator);
     team_free(team);
     buffer_release(&result.tokens);

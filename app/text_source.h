@@ -13,6 +13,7 @@
 #include "infer/generator.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
+#include "train/threaded_training.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,9 +65,10 @@ enum status generate_text(struct generator *generator, const struct tokenizer *t
 
 enum { SAMPLE_TOKENS = 200 }; /* of a sample where nobody says how many */
 
-/* The above in one: a sample of `model` as text, appended to `out`; its team and its cache come and go. */
+/* The above in one: a sample of `model` as text, appended to `out`; its team and its cache come and go.  `training`: whose
+ * watchdog looks at the team meanwhile, or NULL. */
 enum status sample_of_model(struct model *model, const struct tokenizer *tokenizer, const struct crew *crew,
-                            const char *prompt, const struct sampling *sampling, size_t max_tokens,
-                            struct buffer *out, struct error *err);
+                            struct threaded_training *training, const char *prompt, const struct sampling *sampling,
+                            size_t max_tokens, struct buffer *out, struct error *err);
 
 #endif

@@ -68,11 +68,20 @@ static void bite(void *ctx, const struct hang *hang)
     _exit(EXIT_CODE_FAILURE);
 }
 
+static void warn(void *ctx, const struct save_stall *stall)
+{
+    char text[300];
+    save_stall_text(stall, text, sizeof text);
+    say(ctx, text);
+}
+
 enum status train_watch_start(struct train_run *r, struct watchdog **out, struct error *err)
 {
     *out = NULL;
     if (!(r->flags->watchdog_seconds > 0))
         return STATUS_OK;
     *out = watchdog_start(r->system, r->flags->watchdog_seconds, bite, r, err);
+    if (*out)
+        watchdog_watch_saver(*out, r->saver, warn);
     return *out ? STATUS_OK : err->status;
 }

@@ -182,7 +182,7 @@ static enum status sample(struct training_thread *t, const char *prompt, size_t 
     set_busy(t, "sampling");
     buffer_printf(&text, "step %" PRIu64 "  sample:\n", step);
     size_t head = text.len;
-    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->crew,
+    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->crew, job->system,
                                          prompt, &sampling, tokens, &text, err);
     if (status == STATUS_OK && text.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for a sample");

@@ -18,4 +18,6 @@ struct thread_state {
 /* False: there is no such thread (any more), or no /proc.  Allocates nothing. */
 bool thread_state_read(int tid, struct thread_state *out);
 
+int thread_tid(void); /* of the calling thread; asked for once */
+
 #endif

@@ -54,6 +54,16 @@ double save_outcome_lost(const struct save_outcome *outcome);
 
 struct saver;
 
+/* A sign of life of the writing: each MiB, before each sync, and at the beginning.  Any thread. */
+struct save_pulse {
+    bool writing;
+    uint64_t saves; /* begun so far */
+    uint64_t step;
+    uint64_t beats;
+    int tid;
+};
+void saver_pulse(struct saver *saver, struct save_pulse *out);
+
 /* Borrows all of the options' pointers.  With SAVE_OVERLAPPED and saves due on the way it reserves the copy, which the spheres
  * touch by taking a first one, and starts the thread; otherwise every save is blocking.  STATUS_NOMEM, STATUS_SYSTEM. */
 struct saver *saver_new(const struct saver_options *options, struct error *err);

@@ -93,6 +93,10 @@ int threaded_training_width(struct threaded_training *system); /* spheres that c
  * STATUS_MISUSE: profiled.  Then all is as it was. */
 enum status threaded_training_set_spheres(struct threaded_training *system, int num_spheres, struct error *err);
 
+/* Between two steps the driving thread is about to run another team (a sample's), for the watchdog to look at in place of the
+ * system's: its runs write nothing of the training's.  NULL: that is over; waits while a watchdog saves. */
+void threaded_training_watch_also(struct threaded_training *system, struct team *team);
+
 /* Control, from any thread. */
 enum training_command {
     TRAINING_PAUSE,      /* after the present step, until RESUME */

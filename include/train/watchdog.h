@@ -20,12 +20,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct saver;
 struct threaded_training;
 
 /* What was found. */
 struct hang {
     uint64_t step;            /* whole steps done */
     bool whole;               /* the weights are those of that step, and stay so: they may be saved */
+    bool sampling;            /* the sphere makes a sample (threaded_training_watch_also) */
     struct heartbeat sphere;
     bool has_thread;          /* `thread` is known: the thread is there */
     struct thread_state thread;
@@ -34,6 +36,17 @@ struct hang {
 
 /* "sphere 3 hangs in \"attention\" on CPU 5: no sign of life for 21 s, its thread is stopped"; at most `size` bytes. */
 void hang_text(const struct hang *hang, char *out, size_t size);
+
+/* A checkpoint that does not get written. */
+struct save_stall {
+    uint64_t step;  /* whose state it is */
+    bool has_thread;
+    struct thread_state thread;
+    double seconds; /* without a sign of life */
+};
+
+/* "the checkpoint of step 500 is not getting written: no sign of life for 20.3 s, its thread waits for a device". */
+void save_stall_text(const struct save_stall *stall, char *out, size_t size);
 
 /* ---- the rule, without a clock or threads ---- */
 
@@ -70,6 +83,11 @@ struct watchdog;
  * cancelled, when and if the team comes back.  NULL with *err: no memory, no thread. */
 struct watchdog *watchdog_start(struct threaded_training *system, double seconds,
                                 void (*bite)(void *ctx, const struct hang *hang), void *ctx, struct error *err);
+
+/* Looks at the saver's writing too, until watchdog_stop: where it stands still for the limit `warn` is called in the watchdog's
+ * thread, once a save.  Nothing ends by that: a disk may come back. */
+void watchdog_watch_saver(struct watchdog *watchdog, struct saver *saver,
+                          void (*warn)(void *ctx, const struct save_stall *stall));
 void watchdog_stop(struct watchdog *watchdog); /* NULL is fine; not while `system` hangs and bite has returned */
 
 #endif

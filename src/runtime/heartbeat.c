@@ -7,24 +7,13 @@
 #include "runtime/thread_state.h"
 
 #include <stdatomic.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
-
-/* The thread's id, asked for once. */
-static int own_tid(void)
-{
-    static _Thread_local int tid;
-    if (!tid)
-        tid = (int)syscall(SYS_gettid);
-    return tid;
-}
 
 void heartbeat__begins(struct sphere *me, uint64_t run)
 {
     struct sphere_pulse *p = &me->pulse;
-    atomic_store_explicit(&p->tid, own_tid(), memory_order_relaxed);
+    atomic_store_explicit(&p->tid, thread_tid(), memory_order_relaxed);
     atomic_store_explicit(&p->phase, "start", memory_order_relaxed);
     atomic_store_explicit(&p->arrivals, 0, memory_order_relaxed);
     atomic_store_explicit(&p->state, MEMBER_WORKING, memory_order_relaxed);

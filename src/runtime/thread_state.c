@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The text of a small file of the thread's; false when there is none. */
@@ -60,4 +61,12 @@ bool thread_state_read(int tid, struct thread_state *out)
         out->run_ns = (user + kernel) * (1000000000u / (uint64_t)(ticks > 0 ? ticks : 100));
     }
     return true;
+}
+
+int thread_tid(void)
+{
+    static _Thread_local int tid;
+    if (!tid)
+        tid = (int)syscall(SYS_gettid);
+    return tid;
 }

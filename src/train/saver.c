@@ -5,10 +5,13 @@
 #include "train/saver.h"
 
 #include "base/clock.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "runtime/thread.h"
+#include "runtime/thread_state.h"
 #include "train/snapshot_internal.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 struct saver {
@@ -20,6 +23,8 @@ struct saver {
     struct mutex *mu;
     struct cond *changed;
     bool busy, over, quit;       /* guarded by mu; over: `outcome` waits to be taken */
+    struct save_pulse pulse;     /* guarded by mu, but for the beats */
+    _Atomic uint64_t beats;      /* relaxed: for show */
     struct save_outcome outcome; /* the thread's while busy, then the caller's */
 };
 
@@ -33,11 +38,39 @@ double save_outcome_lost(const struct save_outcome *o)
     return o->snapshot_s + o->waited_s + (o->overlapped ? 0 : o->write_s);
 }
 
+/* Asked by the writer of a file whether it is to stop; it never is. */
+static bool beat(const void *ctx)
+{
+    const struct saver *s = ctx;
+    atomic_fetch_add_explicit((_Atomic uint64_t *)(uintptr_t)&s->beats, 1, memory_order_relaxed);
+    return false;
+}
+
+static void note_writing(struct saver *s, bool writing)
+{
+    file_writer_stop_when(writing ? beat : NULL, s);
+    mutex_lock(s->mu);
+    s->pulse.writing = writing;
+    s->pulse.saves += writing;
+    s->pulse.step = s->outcome.step;
+    s->pulse.tid = thread_tid();
+    mutex_unlock(s->mu);
+}
+
+void saver_pulse(struct saver *s, struct save_pulse *out)
+{
+    mutex_lock(s->mu);
+    *out = s->pulse;
+    mutex_unlock(s->mu);
+    out->beats = atomic_load_explicit(&s->beats, memory_order_relaxed);
+}
+
 static void write_out(struct saver *s, struct training *t)
 {
     const struct saver_options *o = &s->options;
     struct save_outcome *out = &s->outcome;
     const uint64_t start = clock_now_ns();
+    note_writing(s, true);
     out->status = o->before ? o->before(o->ctx, &out->error) : STATUS_OK;
     out->record_failed = out->status != STATUS_OK;
     if (out->status == STATUS_OK)
@@ -46,6 +79,7 @@ static void write_out(struct saver *s, struct training *t)
     if (out->status == STATUS_OK && out->path.failed)
         out->status = error_set(&out->error, STATUS_NOMEM, "no memory for the path of a checkpoint");
     out->write_s = seconds_since(start);
+    note_writing(s, false);
     if (out->status == STATUS_OK)
         out->size_bytes = checkpoint_size_bytes(out->path.data);
 }

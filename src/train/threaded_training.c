@@ -282,12 +282,37 @@ void threaded_training_on_control(struct threaded_training *s, training_control_
 
 /* ---- seen by the watchdog ---- */
 
+void threaded_training_watch_also(struct threaded_training *s, struct team *team)
+{
+    if (team)
+        step_guard__run_begins(&s->guard, s->training->step);
+    else
+        step_guard__run_ended(&s->guard, s->mu, s->changed); /* who saves still looks at the team */
+    mutex_lock(s->mu);
+    s->guest = team;
+    mutex_unlock(s->mu);
+}
+
+bool threaded_training__watches_guest(struct threaded_training *s)
+{
+    mutex_lock(s->mu);
+    const bool guest = s->guest != NULL;
+    mutex_unlock(s->mu);
+    return guest;
+}
+
+/* Under the mutex. */
+static struct team *watched(const struct threaded_training *s)
+{
+    return s->guest ? s->guest : s->team;
+}
+
 bool threaded_training__look(struct threaded_training *s, struct team_pulse *pulse, uint64_t *step,
                              struct heartbeat *laggard)
 {
     mutex_lock(s->mu);
-    team_pulse(s->team, pulse);
-    const bool running = pulse->running && team_laggard(s->team, laggard);
+    team_pulse(watched(s), pulse);
+    const bool running = pulse->running && team_laggard(watched(s), laggard);
     mutex_unlock(s->mu);
     *step = atomic_load_explicit(&s->guard.step, memory_order_relaxed);
     return running;
@@ -296,7 +321,7 @@ bool threaded_training__look(struct threaded_training *s, struct team_pulse *pul
 bool threaded_training__heartbeat(struct threaded_training *s, int id, struct heartbeat *out)
 {
     mutex_lock(s->mu);
-    const bool there = team_heartbeat(s->team, id, out);
+    const bool there = team_heartbeat(watched(s), id, out);
     mutex_unlock(s->mu);
     return there;
 }

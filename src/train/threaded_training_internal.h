@@ -33,6 +33,7 @@ struct threaded_training {
     struct cond *changed;
     bool pause, save; /* guarded by mu */
     bool woken;       /* likewise: on_control is to look */
+    struct team *guest; /* likewise; NULL: none */
     atomic_bool paused;
     struct cancel *stop, *cancel; /* ours, set to cancelled by command */
     const struct cancel *outer_stop, *outer_cancel;
@@ -59,6 +60,9 @@ struct team_pulse;
 struct heartbeat;
 bool threaded_training__look(struct threaded_training *system, struct team_pulse *pulse, uint64_t *step,
                              struct heartbeat *laggard);
+
+/* Whether that is the team of threaded_training_watch_also. */
+bool threaded_training__watches_guest(struct threaded_training *system);
 
 /* Member `id` of the run that is on; false: there is no such member, or no run. */
 bool threaded_training__heartbeat(struct threaded_training *system, int id, struct heartbeat *out);

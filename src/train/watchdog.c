@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "runtime/thread.h"
+#include "train/saver.h"
 #include "train/threaded_training.h"
 #include "train/threaded_training_internal.h"
 
@@ -72,13 +73,13 @@ bool watchdog_rule_look(struct watchdog_rule *rule, const struct watchdog_look *
     return rule->silent_ns > limit_ns(rule);
 }
 
-static const char *state_text(const struct hang *h)
+static const char *state_text(int tid, bool has_thread, const struct thread_state *thread)
 {
-    if (h->sphere.tid == 0)
+    if (tid == 0)
         return "it never had a thread";
-    if (!h->has_thread)
+    if (!has_thread)
         return "its thread is gone";
-    switch (h->thread.state) {
+    switch (thread->state) {
     case 'R':
         return "its thread runs without getting anywhere";
     case 'S':
@@ -101,8 +102,15 @@ void hang_text(const struct hang *h, char *out, size_t size)
     char cpu[32] = "";
     if (h->has_thread)
         snprintf(cpu, sizeof cpu, " on CPU %d", h->thread.cpu);
-    snprintf(out, size, "sphere %d hangs in \"%s\"%s%s: no sign of life for %.1f s, %s", h->sphere.id, h->sphere.phase,
-             h->sphere.state == MEMBER_WAITING ? ", coming out of a barrier," : "", cpu, h->seconds, state_text(h));
+    snprintf(out, size, "sphere %d hangs in \"%s\"%s%s%s: no sign of life for %.1f s, %s", h->sphere.id, h->sphere.phase,
+             h->sampling ? " of a sample" : "", h->sphere.state == MEMBER_WAITING ? ", coming out of a barrier," : "", cpu,
+             h->seconds, state_text(h->sphere.tid, h->has_thread, &h->thread));
+}
+
+void save_stall_text(const struct save_stall *s, char *out, size_t size)
+{
+    snprintf(out, size, "the checkpoint of step %" PRIu64 " is not getting written: no sign of life for %.1f s, %s", s->step,
+             s->seconds, state_text(1, s->has_thread, &s->thread));
 }
 
 /* ---- the thread ---- */
@@ -115,7 +123,12 @@ struct watchdog {
     struct thread *thread;
     struct mutex *mu;
     struct cond *changed;
-    bool quit; /* guarded by mu */
+    bool quit; /* guarded by mu, as what follows */
+    struct saver *saver; /* NULL: none */
+    void (*warn)(void *ctx, const struct save_stall *stall);
+    /* the thread's own */
+    struct watchdog_rule save_rule;
+    uint64_t warned; /* of that save */
 };
 
 static bool look_at(struct watchdog *w, struct heartbeat *laggard)
@@ -144,13 +157,36 @@ static void look_closer(const struct watchdog *w, struct hang *hang)
 
 static void bite(struct watchdog *w, const struct heartbeat *laggard)
 {
-    struct hang hang = {.sphere = *laggard, .seconds = 1e-9 * (double)w->rule.silent_ns};
+    struct hang hang = {.sampling = threaded_training__watches_guest(w->system), .sphere = *laggard,
+                        .seconds = 1e-9 * (double)w->rule.silent_ns};
     look_closer(w, &hang);
     hang.has_thread = hang.sphere.tid != 0 && thread_state_read(hang.sphere.tid, &hang.thread);
     if (!threaded_training__seize(w->system, w->rule.run, w->rule.beats, &hang.whole, &hang.step))
         return; /* it moved at the last moment */
     w->bite(w->ctx, &hang);
     threaded_training__release(w->system);
+}
+
+static void look_at_saver(struct watchdog *w, struct saver *saver, void (*warn)(void *ctx, const struct save_stall *stall))
+{
+    struct save_pulse pulse;
+    saver_pulse(saver, &pulse);
+    struct watchdog_look look = {.now_ns = clock_now_ns(), .step = 1, .tid = pulse.tid};
+    look.pulse = (struct team_pulse){.running = pulse.writing, .run = pulse.saves, .beats = pulse.beats, .width = 1};
+    look.has_thread = pulse.writing && thread_state_read(look.tid, &look.thread);
+    if (!watchdog_rule_look(&w->save_rule, &look) || w->warned == pulse.saves)
+        return;
+    w->warned = pulse.saves;
+    warn(w->ctx, &(struct save_stall){.step = pulse.step, .has_thread = look.has_thread, .thread = look.thread,
+                                      .seconds = 1e-9 * (double)w->save_rule.silent_ns});
+}
+
+void watchdog_watch_saver(struct watchdog *w, struct saver *saver, void (*warn)(void *ctx, const struct save_stall *stall))
+{
+    mutex_lock(w->mu);
+    w->saver = saver;
+    w->warn = warn;
+    mutex_unlock(w->mu);
 }
 
 static void watch(void *arg)
@@ -160,7 +196,11 @@ static void watch(void *arg)
     mutex_lock(w->mu);
     while (!w->quit) {
         cond_wait_for(w->changed, w->mu, watchdog_rule_period_ns(&w->rule));
+        struct saver *saver = w->saver;
+        void (*warn)(void *ctx, const struct save_stall *stall) = w->warn;
         mutex_unlock(w->mu);
+        if (saver)
+            look_at_saver(w, saver, warn);
         if (look_at(w, &laggard)) {
             bite(w, &laggard);
             w->rule = watchdog_rule_new(w->rule.seconds, w->rule.step);
@@ -189,6 +229,7 @@ struct watchdog *watchdog_start(struct threaded_training *system, double seconds
     threaded_training__look(system, &pulse, &step, &ignored);
     w->system = system;
     w->rule = watchdog_rule_new(seconds, step);
+    w->save_rule = watchdog_rule_new(seconds, 0);
     w->bite = bite_fn;
     w->ctx = ctx;
     w->thread = thread_start("watchdog", watch, w, err);

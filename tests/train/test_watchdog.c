@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "runtime/thread.h"
+#include "train/saver.h"
 #include "train/step_guard_internal.h"
 #include "train/threaded_training_internal.h"
 #include "train/watchdog.h"
@@ -283,6 +284,144 @@ START_TEST(a_process_that_is_stopped_does_not_hang)
 }
 END_TEST
 
+/* ---- what is not a step ---- */
+
+static struct held {
+    struct mutex *mu;
+    struct cond *changed;
+    bool held, there; /* guarded by mu */
+    char text[256];
+    struct hang hang;
+    int calls;
+} held;
+
+static void hold(void)
+{
+    held = (struct held){.mu = mutex_new(), .changed = cond_new(), .held = true};
+}
+
+static void let_go(void)
+{
+    mutex_lock(held.mu);
+    held.held = false;
+    cond_broadcast(held.changed);
+    mutex_unlock(held.mu);
+}
+
+static void stay(void)
+{
+    mutex_lock(held.mu);
+    held.there = true;
+    while (held.held)
+        cond_wait(held.changed, held.mu);
+    mutex_unlock(held.mu);
+}
+
+static void stay_if_second(struct sphere *me, void *arg)
+{
+    (void)arg;
+    if (me->id == 1)
+        stay();
+    sphere_barrier(me);
+}
+
+static void note_hang(void *ctx, const struct hang *hang)
+{
+    (void)ctx;
+    hang_text(hang, held.text, sizeof held.text);
+    held.hang = *hang;
+    held.calls++;
+    let_go();
+}
+
+/* The team of a sample, which runs between two steps: named as any sphere, the weights are whole, and the training goes on. */
+START_TEST(a_sample_that_hangs_is_named)
+{
+    struct train_settings s = fixture_settings(3, 2, 1000, 0);
+    struct error err = {0};
+    run = fixture_start(&fixture, &s, 1, TEAM_PTHREAD);
+    hold();
+    struct team *team = team_new(&(struct team_options){.num_spheres = 2, .backend = TEAM_PTHREAD}, &err);
+    MADE_OR_SAY(team, err);
+    struct watchdog *w = watchdog_start(run.system, 0.25, note_hang, NULL, &err);
+    MADE_OR_SAY(w, err);
+    fixture_steps(&run, 3);
+    usleep(300000); /* a look that sees them */
+    threaded_training_watch_also(run.system, team);
+    ck_assert_int_eq(team_run(team, 2, stay_if_second, NULL), STATUS_OK);
+    threaded_training_watch_also(run.system, NULL);
+    ck_assert_int_eq(held.calls, 1);
+    ck_assert_msg(strstr(held.text, "sphere 1 hangs in \"start\" of a sample") && held.hang.whole && held.hang.step == 3, "%s",
+                  held.text);
+    fixture_steps(&run, 3);
+    watchdog_stop(w);
+    team_free(team);
+    fixture_stop(&run);
+    cond_free(held.changed);
+    mutex_free(held.mu);
+}
+END_TEST
+
+static enum status stay_before(void *ctx, struct error *err)
+{
+    (void)ctx;
+    (void)err;
+    stay();
+    return STATUS_OK;
+}
+
+static void note_stall(void *ctx, const struct save_stall *stall)
+{
+    (void)ctx;
+    save_stall_text(stall, held.text, sizeof held.text);
+    held.calls++;
+    let_go();
+}
+
+static void never(void *ctx, const struct hang *hang)
+{
+    (void)ctx;
+    hang_text(hang, held.text, sizeof held.text);
+    held.calls += 100;
+}
+
+/* Beside the training (0) and with the training waiting (1): it is said, once, and nothing ends. */
+START_TEST(a_checkpoint_that_is_not_written_is_said)
+{
+    struct train_settings s = fixture_settings(3, 2, 1000, 0);
+    s.save_every = 100;
+    s.save_mode = _i == 0 ? SAVE_OVERLAPPED : SAVE_BLOCKING;
+    struct error err = {0};
+    run = fixture_start(&fixture, &s, 1, TEAM_PTHREAD);
+    hold();
+    struct saver *saver = saver_new(&(struct saver_options){.training = run.training, .system = run.system,
+                                                            .run_directory = fixture.dir, .settings_hash = HASH,
+                                                            .before = stay_before}, &err);
+    MADE_OR_SAY(saver, err);
+    struct watchdog *w = watchdog_start(run.system, 0.25, never, NULL, &err);
+    MADE_OR_SAY(w, err);
+    watchdog_watch_saver(w, saver, note_stall);
+    fixture_steps(&run, 3);
+    saver_begin(saver, true);
+    saver_wait(saver);
+    struct save_outcome o;
+    ck_assert(saver_take(saver, &o));
+    OK_OR_SAY(o.status, o.error);
+    ck_assert_int_eq(held.calls, 1);
+    ck_assert_msg(strstr(held.text, "the checkpoint of step 3 is not getting written: no sign of life for 0.") &&
+                      strstr(held.text, "its thread sleeps"), "%s", held.text);
+    struct save_pulse pulse;
+    saver_pulse(saver, &pulse);
+    ck_assert(!pulse.writing && pulse.saves == 1 && pulse.beats > 0); /* files were synced */
+    buffer_release(&o.path);
+    watchdog_stop(w);
+    saver_free(saver);
+    fixture_stop(&run);
+    cond_free(held.changed);
+    mutex_free(held.mu);
+}
+END_TEST
+
 /* ---- the command ---- */
 
 /* build/CONFIG/cllm, from build/CONFIG/tests/train/test_watchdog. */
@@ -399,6 +538,8 @@ int main(void)
     tcase_add_test(tc, silence_counts_where_it_is_the_spheres_own);
     tcase_add_loop_test(tc, a_sphere_that_hangs_is_named_and_the_last_step_saved, 0, fixture_sanitized() ? 1 : 4);
     tcase_add_test(tc, a_process_that_is_stopped_does_not_hang);
+    tcase_add_test(tc, a_sample_that_hangs_is_named);
+    tcase_add_loop_test(tc, a_checkpoint_that_is_not_written_is_said, 0, 2);
     tcase_add_test(tc, the_command_says_saves_and_ends);
     tcase_add_test(tc, weights_that_are_seized_are_not_updated);
     suite_add_tcase(suite, tc);
