@@ -174,10 +174,13 @@ check-all: check model-check life-check crash-check ## All of check, the models 
 life-check: $(B)/tests/runtime/test_pool_life ## Ten thousand pools made, started and stopped
 	@CLLM_TEST_CYCLES=10000 CK_DEFAULT_TIMEOUT=300 $(RUN_TESTS) $<
 
-# It kills and misleads the command itself.
+# It kills and misleads the command itself.  Its cases, the last in slices of about a minute, so that they are seen to get on.
+CRASH_CASES  := kill-save kill-run kill-random fail-once fail-a-while fail-for-good short
+CRASH_SLICES := $(foreach k,$(shell seq 16),$k/16)
 $(B)/tests/crash/test_crash: | $(B)/cllm
 crash-check: $(B)/tests/crash/test_crash ## cllm train killed at every call that changes a file and at 200 random moments; each such call failing, each request for memory
-	@CLLM_TEST_CRASH=all CK_DEFAULT_TIMEOUT=7200 $(RUN_TESTS) $<
+	@CLLM_TEST_CRASH=all CK_DEFAULT_TIMEOUT=7200 $(RUN_TESTS) $(CRASH_CASES:%="env CK_RUN_CASE=% $<") \
+	    $(CRASH_SLICES:%="env CK_RUN_CASE=memory CLLM_TEST_CRASH_SLICE=% $<")
 
 model-check: ## Every interleaving of src/runtime/*.pml (needs Debian's spin)
 	@scripts/model_check

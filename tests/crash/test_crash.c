@@ -4,13 +4,15 @@
  *
  * The command itself runs, under ptrace (traced.h).  A kill at the entry of a call that changes a file leaves what all moments
  * since the one before leave, so to kill at each of these is to kill everywhere.  In the suite the calls of one
- * save are each tried and of the others some; CLLM_TEST_CRASH=all tries all, and two hundred random moments.
+ * save are each tried and of the others some; CLLM_TEST_CRASH=all tries all, two hundred random moments, and each request
+ * for memory, of which CLLM_TEST_CRASH_SLICE=K/N tries the K-th of N parts and FROM:TO those from FROM on that are before TO.
  */
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/rng.h"
 
 #include <check.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,7 @@
 #if defined(__x86_64__) && defined(__linux__)
 #include <time.h>
 
-enum { STEPS = 6 };
+static int num_steps = 6; /* three saves after the first, the last of which removes one */
 enum { PATH_BYTES = 300 };
 static char dir[256], command_path[PATH_MAX], run_path[PATH_BYTES], log_path[PATH_BYTES], whole_path[PATH_BYTES],
     text_path[PATH_BYTES];
@@ -57,9 +59,11 @@ static char *const *arguments(struct arguments *a, const char *const *words)
 
 static char *const *train(struct arguments *a, const char *out)
 {
+    char steps[16];
+    snprintf(steps, sizeof steps, "%d", num_steps);
     return arguments(a, (const char *const[]){
         command_path, "train", "--preset", "shakespeare-char-cpu", "--n-layer", "1", "--n-head", "2", "--n-embd", "8", "--seq-len", "8",
-        "--batch-size", "2", "--eval-batches", "1", "--threads", "2", "--tokenizer", "char", "--steps", "6", "--save-every", "2",
+        "--batch-size", "2", "--eval-batches", "1", "--threads", "2", "--tokenizer", "char", "--steps", steps, "--save-every", "2",
         "--sample-tokens", "0", "--quiet", "--data", text_path, "--out", out, NULL});
 }
 
@@ -143,7 +147,7 @@ static bool has_checkpoint(void)
     char path[400];
     snprintf(path, sizeof path, "%s/checkpoints/step-00000000", run_path);
     bool has = file_is_directory(path);
-    for (int step = 2; step <= STEPS && !has; step += 2) {
+    for (int step = 2; step <= num_steps && !has; step += 2) {
         snprintf(path, sizeof path, "%s/checkpoints/step-%08d", run_path, step);
         has = file_is_directory(path);
     }
@@ -359,26 +363,86 @@ START_TEST(calls_that_are_cut_short)
 }
 END_TEST
 
-/* The n-th request for memory refused, from the command's first on; jansson's are among them. */
-START_TEST(memory_that_is_refused)
+/* A run whose request n for memory is refused, jansson's among them; its wait status. */
+static int refuse(long n)
 {
     struct arguments a;
-    long last = 1;
-    /* How many there are: the first number that no request has. */
-    for (long n = 0, by = 1; last; n += by) {
-        char number[32], what[64];
-        snprintf(number, sizeof number, "%ld", n);
+    char number[32];
+    snprintf(number, sizeof number, "%ld", n);
+    setenv("CLLM_FAIL_ALLOCATION", number, 1);
+    file_remove_tree(run_path, NULL);
+    const int status = run_plainly(train(&a, run_path));
+    unsetenv("CLLM_FAIL_ALLOCATION");
+    return status;
+}
+
+/* How many requests the run that was refused none has made; -1 when it was refused one. */
+static long requests_made(void)
+{
+    static const char said[] = "there were only ";
+    const char *at = strstr(log_text(), said);
+    return at ? strtol(at + sizeof said - 1, NULL, 10) : -1;
+}
+
+/* The requests to try, of about `count`, which differs by a few from run to run: all, or CLLM_TEST_CRASH_SLICE. */
+enum { OVERLAP = 10 };
+static void choose_requests(long count, long *from, long *to)
+{
+    const char *slice = getenv("CLLM_TEST_CRASH_SLICE");
+    long a = 1, b = 1;
+    char sign = '/', more;
+    if (slice)
+        ck_assert_msg(sscanf(slice, "%ld%c%ld%c", &a, &sign, &b, &more) == 3 && a >= 0 &&
+                          (sign == ':' ? a < b : sign == '/' && a >= 1 && a <= b),
+                      "CLLM_TEST_CRASH_SLICE is '%s', not K/N with 1 <= K <= N or FROM:TO", slice);
+    *from = sign == ':' ? a : count * (a - 1) / b;
+    *to = sign == ':' ? b : a == b ? LONG_MAX : count * a / b + OVERLAP;
+}
+
+static void memory_setup(void)
+{
+    num_steps = 4; /* the saves that follow are no others */
+    setup();
+}
+
+/* Each request for memory refused in turn, from the command's first on. */
+START_TEST(memory_that_is_refused)
+{
+    ck_assert_int_eq(refuse(1000000000), 0);
+    const long count = requests_made();
+    expect_whole("a run refused no memory");
+    ck_assert_int_gt(count, 1000);
+    long from = 0, to = LONG_MAX, ended = 0, went_on = 0, tried = 0;
+    if (thorough)
+        choose_requests(count, &from, &to);
+    for (long n = from, by = 1; n < to; n += by) {
+        char what[64];
         snprintf(what, sizeof what, "request %ld for memory was refused", n);
-        setenv("CLLM_FAIL_ALLOCATION", number, 1);
-        file_remove_tree(run_path, NULL);
-        const int status = run_plainly(train(&a, run_path));
-        unsetenv("CLLM_FAIL_ALLOCATION");
-        last = strstr(log_text(), "requests for memory") == NULL;
+        const int status = refuse(n);
+        if (requests_made() >= 0) { /* there is no request n: all were tried */
+            ck_assert_int_eq(status, 0);
+            ck_assert_int_ge(n, count - count / 20);
+            expect_whole(what);
+            break;
+        }
+        tried++;
+        ended += status != 0;
+        went_on += status == 0;
         if (status != 0)
             expect_a_sentence(status, what);
         go_on(what);
-        by = thorough ? 1 + n / 100 : 1 + n / 2; /* the later ones are of the tokenizer, thousands alike */
+        if (thorough && tried % 50 == 0) {
+            printf("request %ld of about %ld: %ld refused in turn, %ld runs ended with a sentence, %ld went on\n", n, count,
+                   tried, ended, went_on);
+            fflush(stdout);
+        }
+        by = thorough ? 1 : 1 + n / 2; /* the later ones are of saves and statistics, hundreds alike */
     }
+    ck_assert_int_gt(tried, 0);
+    if (thorough)
+        printf("requests %ld to %ld: %ld refused in turn, %ld runs ended with a sentence, %ld went on\n", from, from + tried - 1,
+               tried, ended, went_on);
+    fflush(stdout);
 }
 END_TEST
 
@@ -401,14 +465,19 @@ int main(int argc, char **argv)
         const char *name;
         const TTest *test;
         int begin, end;
-    } cases[] = {{"kill-save", killed_at_every_call_of_a_save, 0, 1}, {"kill-run", killed_at_calls_of_the_whole_run, 0, 1},
-                 {"kill-random", killed_at_random_moments, 0, 1},     {"fail-once", calls_that_fail, 0, 2},
-                 {"fail-a-while", calls_that_fail, 2, 3},          {"fail-for-good", calls_that_fail, 3, FAILURES},
-                 {"short", calls_that_are_cut_short, 0, 4},           {"memory", memory_that_is_refused, 0, 1}};
+        SFun setup;
+    } cases[] = {{"kill-save", killed_at_every_call_of_a_save, 0, 1, setup},
+                 {"kill-run", killed_at_calls_of_the_whole_run, 0, 1, setup},
+                 {"kill-random", killed_at_random_moments, 0, 1, setup},
+                 {"fail-once", calls_that_fail, 0, 2, setup},
+                 {"fail-a-while", calls_that_fail, 2, 3, setup},
+                 {"fail-for-good", calls_that_fail, 3, FAILURES, setup},
+                 {"short", calls_that_are_cut_short, 0, 4, setup},
+                 {"memory", memory_that_is_refused, 0, 1, memory_setup}};
     Suite *suite = suite_create("crash");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TCase *tc = tcase_create(cases[i].name);
-        tcase_add_checked_fixture(tc, setup, teardown);
+        tcase_add_checked_fixture(tc, cases[i].setup, teardown);
         tcase_set_timeout(tc, thorough ? 3600 : 120);
         tcase_add_loop_test(tc, cases[i].test, cases[i].begin, cases[i].end);
         suite_add_tcase(suite, tc);
