@@ -208,8 +208,9 @@ static bool begin_chart(struct buffer *out, const char *id, const char *title, c
     buffer_printf(out, "<section id=\"%s\"><h2>%s</h2><p class=\"sub\">%s%s", id, title, unit,
                   points && logarithmic ? ", logarithmic" : "");
     for (size_t i = 0; num_curves > 1 && i < num_curves; i++) {
-        buffer_printf(out, " <span class=\"key %s\"></span>", curves[i]->class_name);
+        buffer_printf(out, " <span class=\"named\"><span class=\"key %s\"></span>", curves[i]->class_name);
         html_text(out, curves[i]->name);
+        buffer_append_text(out, "</span>");
     }
     buffer_append_text(out, points ? "</p>" : "</p><p>Nothing recorded yet.</p></section>\n");
     return points;

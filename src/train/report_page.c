@@ -73,7 +73,7 @@ static const char style[] =
     "padding:3px 8px;font-size:13px;white-space:pre;pointer-events:none;font-variant-numeric:tabular-nums}"
     ".tip.right{left:auto;right:8px}.at{position:absolute;top:0;bottom:0;width:1px;background:var(--soft);pointer-events:none}"
     "[hidden]{display:none}\n"
-    ".key{display:inline-block;width:18px;height:3px;vertical-align:middle;margin:0 6px 0 12px}.key.a{background:var(--a)}"
+    ".named{display:inline-block}.key{display:inline-block;width:18px;height:3px;vertical-align:middle;margin:0 6px 0 12px}.key.a{background:var(--a)}"
     ".key.b{background:var(--b)}\n"
     ".rings{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:16px;justify-items:center}"
     "figure{margin:0;width:100%;max-width:460px;text-align:center}figure svg{width:100%;height:auto}"
