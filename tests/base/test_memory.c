@@ -13,11 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
+#include "sanitized.h"
+
+#define SANITIZED (ASAN || TSAN)
 
 START_TEST(sizes_do_not_wrap)
 {

@@ -24,21 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#ifndef TSAN
-#define TSAN 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || TSAN
-#define SHADOW_MEMORY 1 /* an address-space limit cannot be set */
-#else
-#define SHADOW_MEMORY 0
-#endif
+#include "sanitized.h"
+
+#define SHADOW_MEMORY (ASAN || TSAN) /* an address-space limit cannot be set */
 
 enum { NUM_THREADED_BACKENDS = TSAN ? 1 : 2 };
 static const enum team_backend THREADED[] = {TEAM_PTHREAD, TEAM_OPENMP};
