@@ -23,7 +23,7 @@ check "and the same metrics" same_metrics plain set
 under_clock "$CLLM" "$@" --steps 1000000 --save-every 1s --eval-every 500 --out run >stdout 2>stderr &
 training=$!
 saved_three() { test "$(grep -c '"event": "checkpoint"' run/metrics.jsonl)" -ge 3; }
-check "three saves in their time" wait_for 60 saved_three
+check "three saves in their time" wait_for 30 saved_three
 "$CLLM" ctl run stop >/dev/null
 wait $training
 check "and it ends as asked" test $? = 0
@@ -41,22 +41,23 @@ for l in lines:
         assert 0 <= l.get(key, 0) < 1e12, l
     assert 0 <= l.get("wait_share", 0) <= 1, l
 saves = sum(l.get("event") == "checkpoint" for l in lines)
-assert last < 3600 and saves <= last + 2, (saves, last)
+# one a second of each session, and one at its end
+assert last < 3600 and saves <= last + int(sys.argv[2]), (saves, last)
 print(last)
 EOF
-check "metrics in order, times as they passed" python3 order.py run
+check "metrics in order, times as they passed" python3 order.py run 1
 check "nothing it said is negative or absurd" sh -c '! grep -E "(^|[ (])-[0-9]|ETA [0-9]*d|[( ](nan|inf)" stdout && ! test -s stderr'
-spent=$(python3 order.py run)
+spent=$(python3 order.py run 1 || echo 0)
 
 # Going on: time is that of all sessions.
 under_clock "$CLLM" train --resume run >stdout 2>stderr &
 training=$!
-further() { python3 -c 'import sys; assert float(sys.argv[2]) > float(sys.argv[1]) + 0.3' "$spent" "$(python3 order.py run)"; }
-check "a resumed run counts on" wait_for 60 further
+further() { python3 -c 'import sys; assert float(sys.argv[2]) > float(sys.argv[1]) + 0.3' "$spent" "$(python3 order.py run 2)"; }
+check "a resumed run counts on" wait_for 30 further
 "$CLLM" ctl run stop >/dev/null
 wait $training
 check "and ends" test $? = 0
-check "its metrics are in order" python3 order.py run
+check "its metrics are in order" python3 order.py run 2
 
 # Whoever looks, also at files from before 1970 and from the next century.
 for date in 1960-01-01 2099-12-31; do
