@@ -21,14 +21,16 @@
 static const struct option_usage usage = {
     .command = "plan",
     .synopsis = "cllm plan [options]",
-    .summary =
-        "Says what a training run would take: memory by part, disk, parameters and arithmetic, beside what this machine has. "
-        "--measure adds the time, from three real steps on random tokens, an evaluation's micro-batch, a sample where some are asked for, and a checkpoint; "
-        "without it nothing is allocated. The flags are those of `cllm train`.",
-    .examples = "  cllm plan --preset gpt2 --batch-size 32 --micro-batch 4 --seq-len 1024\n"
-                "  cllm plan --preset shakespeare-char --vocab-size 65 --threads 8\n"
-                "  cllm plan --preset gpt2 --batch-size 32 --seq-len 1024 --fit 3.5G --steps 2000 --tokens 10000000 --measure\n"
-                "  cllm plan --config model/config.json --batch-size 8 --seq-len 256 --json\n",
+    .summary = "Says what a training run would take: memory by part, disk, parameters and arithmetic, beside what this "
+               "machine has. "
+               "--measure adds the time, from three real steps on random tokens, an evaluation's micro-batch, a sample "
+               "where some are asked for, and a checkpoint; "
+               "without it nothing is allocated. The flags are those of `cllm train`.",
+    .examples =
+        "  cllm plan --preset gpt2 --batch-size 32 --micro-batch 4 --seq-len 1024\n"
+        "  cllm plan --preset shakespeare-char --vocab-size 65 --threads 8\n"
+        "  cllm plan --preset gpt2 --batch-size 32 --seq-len 1024 --fit 3.5G --steps 2000 --tokens 10000000 --measure\n"
+        "  cllm plan --config model/config.json --batch-size 8 --seq-len 256 --json\n",
 };
 
 struct plan {
@@ -37,11 +39,11 @@ struct plan {
     struct topology topology;
     int spheres, width;
     uint64_t parameters, checkpoints, disk_bytes; /* at a time, at the most */
-    double flops_per_token, flops_per_step; /* what is run again included */
+    double flops_per_token, flops_per_step;       /* what is run again included */
     double again_per_token;
     uint64_t disk_free_bytes;
-    const char *out;                /* directory whose disk it is */
-    uint64_t val_windows;           /* 0: not known */
+    const char *out;      /* directory whose disk it is */
+    uint64_t val_windows; /* 0: not known */
     bool measured;
     struct time_measured time;
     struct time_plan time_plan;
@@ -52,7 +54,10 @@ static const struct part {
     const char *key, *text;
     size_t offset;
 } parts[] = {
-#define PART(member, words) {#member, words, offsetof(struct training_memory, member)}
+#define PART(member, words)                                                                                            \
+    {                                                                                                                  \
+#member, words, offsetof(struct training_memory, member)                                                       \
+    }
     PART(weights_bytes, "weights"),
     PART(gradients_bytes, "gradients"),
     PART(moments_bytes, "moments"),
@@ -84,10 +89,12 @@ static enum status make_plan(struct plan *p, int threads, struct error *err)
         return status;
     int widest = decoder_plan_training(&s->model, s->dtype, s->micro_batch, s->seq_len, s->recompute).max_width;
     p->width = p->spheres < widest ? p->spheres : widest;
-    struct decoder_memory generation = decoder_plan(&s->model, DECODER_GENERATE, DTYPE_F32, 1, s->model.n_positions);
-    p->generation_bytes = generation.packed_bytes + generation.activation_bytes + generation.shared_bytes +
-                          generation.sphere_scratch_bytes * (size_t)(p->spheres < generation.max_width
-                                                                         ? p->spheres : generation.max_width);
+    const int few = topology_few_spheres(&p->topology, p->spheres);
+    const struct decoder_memory generation =
+        decoder_plan(&s->model, DECODER_GENERATE, DTYPE_F32, 1, s->model.n_positions);
+    p->generation_bytes =
+        generation.packed_bytes + generation.activation_bytes + generation.shared_bytes +
+        generation.sphere_scratch_bytes * (size_t)(few < generation.max_width ? few : generation.max_width);
     p->parameters = model_config_num_parameters(&s->model);
     p->checkpoints = time_plan_checkpoints(s);
     if (__builtin_mul_overflow(p->checkpoints, p->memory.checkpoint_bytes, &p->disk_bytes))
@@ -174,12 +181,14 @@ static void print_table(const struct plan *p)
     if (p->measured)
         print_time(p);
     if (p->disk_bytes > p->disk_free_bytes)
-        printf("\nThe disk of %s is too full: %s are needed and %s free. --keep and --keep-every say how many checkpoints stay.\n",
+        printf("\nThe disk of %s is too full: %s are needed and %s free. --keep and --keep-every say how many "
+               "checkpoints stay.\n",
                p->out, human_bytes(&a, p->disk_bytes), human_bytes(&b, p->disk_free_bytes));
     if (p->topology.memory_available_bytes && p->memory.total_bytes > p->topology.memory_available_bytes)
-        printf("\nThis does not fit: %s are needed and %s available. --fit auto finds what does (--recompute, a smaller "
-               "--micro-batch).\n",
-               human_bytes(&a, p->memory.total_bytes), human_bytes(&b, p->topology.memory_available_bytes));
+        printf(
+            "\nThis does not fit: %s are needed and %s available. --fit auto finds what does (--recompute, a smaller "
+            "--micro-batch).\n",
+            human_bytes(&a, p->memory.total_bytes), human_bytes(&b, p->topology.memory_available_bytes));
 }
 
 static enum status print_json(const struct plan *p, struct error *err)
@@ -204,13 +213,13 @@ static enum status print_json(const struct plan *p, struct error *err)
     if (p->measured) {
         const struct time_plan *t = &p->time_plan;
         json_object_set_new(object, "time",
-                            json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "step_s",
-                                      p->time.step, "eval_leaf_s", p->time.eval_leaf, "checkpoint_s", p->time.save,
-                                      "sample_s", p->time.sample, "steps", (json_int_t)t->steps, "evaluations",
-                                      (json_int_t)t->evaluations, "eval_leaves", (json_int_t)t->eval_leaves, "saves",
-                                      (json_int_t)t->saves, "samples", (json_int_t)t->samples, "steps_s", t->step_s,
-                                      "evaluations_s", t->eval_s, "saves_s", t->save_s, "samples_s", t->sample_s, "total_s",
-                                      t->total_s));
+                            json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}",
+                                      "step_s", p->time.step, "eval_leaf_s", p->time.eval_leaf, "checkpoint_s",
+                                      p->time.save, "sample_s", p->time.sample, "steps", (json_int_t)t->steps,
+                                      "evaluations", (json_int_t)t->evaluations, "eval_leaves",
+                                      (json_int_t)t->eval_leaves, "saves", (json_int_t)t->saves, "samples",
+                                      (json_int_t)t->samples, "steps_s", t->step_s, "evaluations_s", t->eval_s,
+                                      "saves_s", t->save_s, "samples_s", t->sample_s, "total_s", t->total_s));
     }
     json_object_set_new(object, "flops_per_token", json_real(p->flops_per_token));
     json_object_set_new(object, "recompute_flops_per_token", json_real(p->again_per_token));
@@ -265,10 +274,12 @@ int cmd_plan(int argc, char **argv)
         SETTINGS_SAVE_FLAGS(&flags),
         OPT_INT("threads", &threads, 0, SPHERES_MAX, "spheres; 0 = as many as there are cores to use (0)"),
         OPT_TEXT("out", "DIR", &plan.out, "an existing directory on the disk of the run (.)"),
-        OPT_U64("tokens", &tokens, 0, OPTION_WHOLE_MAX, "tokens of the data, for the length of evaluations; 0 = not known"),
-        OPT_FLAG("measure", &measured,
-                 "train three steps on random tokens, evaluate a micro-batch, write a checkpoint to --out and remove it, "
-                 "and say how long the run would take"),
+        OPT_U64("tokens", &tokens, 0, OPTION_WHOLE_MAX,
+                "tokens of the data, for the length of evaluations; 0 = not known"),
+        OPT_FLAG(
+            "measure", &measured,
+            "train three steps on random tokens, evaluate a micro-batch, write a checkpoint to --out and remove it, "
+            "and say how long the run would take"),
         OPT_FLAG("json", &json, "as JSON"),
         OPT_END,
     };

@@ -56,12 +56,9 @@ void loaded_model_release(struct loaded_model *loaded)
 struct team *generation_team(const struct model_config *config, const struct crew *crew, size_t context,
                              struct error *err)
 {
-    const int threads = crew->threads;
     struct topology topology;
     topology_read(&topology);
-    int automatic = topology_auto_spheres(&topology);
-    /* One sequence gives little work: more spheres than cores would only wait. */
-    struct team_options options = {.num_spheres = threads == 0 || threads > automatic ? automatic : threads,
+    struct team_options options = {.num_spheres = topology_few_spheres(&topology, crew->threads),
                                    .backend = crew->backend,
                                    .pool = crew->pool,
                                    .scratch_bytes = generator_scratch_bytes(config, context)};
@@ -81,7 +78,8 @@ enum status prompt_tokens(const struct tokenizer *tokenizer, const char *prompt,
                                                    strlen(prompt), ids, err);
         return status == STATUS_OK ? status : error_prefix(err, "the prompt");
     }
-    if (tokenizer && tokenizer_encode_with(tokenizer, TOKENIZER_ADD_FIRST, "", 0, ids, &unused) == STATUS_OK && ids->len)
+    if (tokenizer && tokenizer_encode_with(tokenizer, TOKENIZER_ADD_FIRST, "", 0, ids, &unused) == STATUS_OK &&
+        ids->len)
         return STATUS_OK;
     if (tokenizer && tokenizer_encode(tokenizer, "\n", 1, ids, &unused) == STATUS_OK && ids->len)
         return STATUS_OK;

@@ -48,4 +48,7 @@ void topology_read_at(const char *proc_root, const char *sys_root, struct topolo
 /* How many spheres "0 = auto" means: `usable`, less one for the application thread from 16 up. */
 int topology_auto_spheres(const struct topology *topology);
 
+/* The spheres for work that is too little for more of them than cores, such as one sequence: `wanted`, auto where that is 0 or more. */
+int topology_few_spheres(const struct topology *topology, int wanted);
+
 #endif

@@ -140,3 +140,9 @@ int topology_auto_spheres(const struct topology *topology)
     const int usable = topology->usable > 1 ? topology->usable : 1;
     return usable >= APPLICATION_THREAD_FROM ? usable - 1 : usable;
 }
+
+int topology_few_spheres(const struct topology *topology, int wanted)
+{
+    const int automatic = topology_auto_spheres(topology);
+    return wanted == 0 || wanted > automatic ? automatic : wanted;
+}

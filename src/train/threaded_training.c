@@ -8,6 +8,7 @@
  */
 #include "train/threaded_training.h"
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/human.h"
 #include "base/memory.h"
@@ -46,6 +47,14 @@ static enum status check_arguments(const struct training *training, const struct
         return error_set(err, STATUS_CONFIG, "the batch iterator packs %s, the training wants %s",
                          packing_name(options->packing), packing_name(s->packing));
     return STATUS_OK;
+}
+
+/* What is reserved is taken now, by the sphere that will use it: a run that has begun does not run out of memory later, and takes what was
+ * planned, however little of it so many spheres would have touched. */
+static void take_scratch(struct sphere *me, void *arg)
+{
+    (void)arg;
+    arena_touch(&me->scratch);
 }
 
 /* The training was planned for the usable cores; more spheres than that take more. */
@@ -116,6 +125,7 @@ struct threaded_training *threaded_training_create_with(struct training *trainin
     s->iterator = batch_iterator;
     s->width = choose_width(training, team_size(s->team));
     training__planned_for(training, team_size(s->team), s->width);
+    team_run(s->team, s->width, take_scratch, NULL);
     s->start_ns = clock_now_ns();
     if (batch_iterator_position(batch_iterator) != training->sample)
         batch_iterator_seek(batch_iterator, training->sample);
@@ -182,9 +192,11 @@ enum status threaded_training_set_spheres(struct threaded_training *s, int num_s
                                          .scratch_bytes = s->training->sphere_scratch_bytes};
     struct team *team = team_new(&options, err), *before = s->team;
     if (team) {
+        const int width = choose_width(s->training, num_spheres);
+        team_run(team, width, take_scratch, NULL);
         mutex_lock(s->mu);
         s->team = team;
-        s->width = choose_width(s->training, num_spheres);
+        s->width = width;
         training__planned_for(s->training, num_spheres, s->width);
         s->start_ns = clock_now_ns();
         mutex_unlock(s->mu);

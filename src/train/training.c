@@ -6,8 +6,8 @@
  */
 #include "train/training.h"
 
-#include "base/check.h"
 #include "base/buffer.h"
+#include "base/check.h"
 #include "base/file.h"
 #include "base/human.h"
 #include "base/memory.h"
@@ -59,9 +59,11 @@ static size_t resident_bytes(void)
 
 static struct batch_options batch_options(const struct train_settings *s)
 {
-    return (struct batch_options){
-        .seq_len = s->seq_len, .batch_size = s->batch_size, .val_fraction = s->val_fraction, .seed = s->seed,
-        .packing = s->packing};
+    return (struct batch_options){.seq_len = s->seq_len,
+                                  .batch_size = s->batch_size,
+                                  .val_fraction = s->val_fraction,
+                                  .seed = s->seed,
+                                  .packing = s->packing};
 }
 
 /* Pieces of the arena, in the order in which training_create takes them. */
@@ -100,21 +102,23 @@ static size_t sphere_scratch(const struct train_settings *s, const struct decode
     return decoder->sphere_scratch_bytes > optimizer ? decoder->sphere_scratch_bytes : optimizer;
 }
 
-/* A sample between steps: a decoder of its own, with a cache. */
-static size_t sampling_bytes(const struct train_settings *s, size_t num_spheres)
+/* A sample between steps: a decoder of its own, with a cache, and no more spheres than cores. */
+static size_t sampling_bytes(const struct train_settings *s, int num_spheres)
 {
     if (s->sample_every == 0)
         return 0;
+    struct topology topology;
+    topology_read(&topology);
     const struct decoder_memory m = decoder_plan(&s->model, DECODER_GENERATE, DTYPE_F32, 1, s->model.n_positions);
-    const size_t width = num_spheres < (size_t)m.max_width ? num_spheres : (size_t)m.max_width;
-    return m.packed_bytes + m.activation_bytes + m.shared_bytes + width * m.sphere_scratch_bytes;
+    const int few = topology_few_spheres(&topology, num_spheres), width = few < m.max_width ? few : m.max_width;
+    return m.packed_bytes + m.activation_bytes + m.shared_bytes + (size_t)width * m.sphere_scratch_bytes;
 }
 
 static size_t sum_of(const struct training_memory *m)
 {
     return m->weights_bytes + m->gradients_bytes + m->moments_bytes + m->packed_bytes + m->activation_bytes +
-           m->shared_bytes + m->scratch_bytes + m->sphere_bytes + m->data_bytes +
-           m->snapshot_bytes + m->sampling_bytes + m->program_bytes;
+           m->shared_bytes + m->scratch_bytes + m->sphere_bytes + m->data_bytes + m->snapshot_bytes +
+           m->sampling_bytes + m->program_bytes;
 }
 
 enum status training__plan(const struct train_settings *s, int num_spheres, size_t program_bytes,
@@ -141,7 +145,7 @@ enum status training__plan(const struct train_settings *s, int num_spheres, size
         .scratch_bytes = width * sphere_scratch(s, &decoder),
         .sphere_bytes = (size_t)num_spheres * SPHERE_BYTES,
         .data_bytes = batch_iterator_bytes(&options) + p.windows,
-        .sampling_bytes = sampling_bytes(s, (size_t)num_spheres),
+        .sampling_bytes = sampling_bytes(s, num_spheres),
         .program_bytes = program_bytes,
         .checkpoint_bytes = sizeof(float) * model_config_num_parameters(&s->model) + optimizer__plan(s).file_bytes +
                             CHECKPOINT_SMALL_BYTES,
@@ -154,7 +158,7 @@ void training__planned_for(struct training *t, int num_spheres, int width)
 {
     t->memory.scratch_bytes = (size_t)width * t->sphere_scratch_bytes;
     t->memory.sphere_bytes = (size_t)num_spheres * SPHERE_BYTES;
-    t->memory.sampling_bytes = sampling_bytes(&t->settings, (size_t)num_spheres);
+    t->memory.sampling_bytes = sampling_bytes(&t->settings, num_spheres);
     t->memory.total_bytes = sum_of(&t->memory);
 }
 
@@ -188,13 +192,15 @@ static enum status refuse(const struct train_settings *settings, const struct tr
     struct training_memory plan;
     const struct training_fit free_to_choose = {true, true, true};
     if (training_fit(&smaller, num_spheres, available, &free_to_choose, &plan, NULL) != STATUS_OK)
-        snprintf(advice, sizeof advice, "not even a micro-batch of 1 with --recompute all would fit: it takes a shorter sequence or "
-                                        "a smaller model");
+        snprintf(advice, sizeof advice,
+                 "not even a micro-batch of 1 with --recompute all would fit: it takes a shorter sequence or "
+                 "a smaller model");
     else if (smaller.micro_batch == settings->micro_batch)
         snprintf(advice, sizeof advice, "--recompute %zu would fit, with %s; --fit auto finds it", smaller.recompute,
                  human_bytes(&fits, plan.total_bytes));
     else
-        snprintf(advice, sizeof advice, "a micro-batch of %zu with --recompute %zu would fit, with %s; --fit auto finds it",
+        snprintf(advice, sizeof advice,
+                 "a micro-batch of %zu with --recompute %zu would fit, with %s; --fit auto finds it",
                  smaller.micro_batch, smaller.recompute, human_bytes(&fits, plan.total_bytes));
     return error_set(err, STATUS_NOMEM,
                      "the training needs %s of memory (weights %s, gradients and moments %s, activations and work "
@@ -253,7 +259,8 @@ static struct training *create(const struct train_settings *settings, struct err
         goto fail;
 
     struct pieces p = pieces(settings);
-    if (arena_init(&t->arena, p.gradients + p.head_leaf + p.moments + p.optimizer + p.sums + p.windows, err) != STATUS_OK)
+    if (arena_init(&t->arena, p.gradients + p.head_leaf + p.moments + p.optimizer + p.sums + p.windows, err) !=
+        STATUS_OK)
         goto fail;
     arena_touch(&t->arena);
     size_t size = model_size(t->model);
@@ -342,8 +349,8 @@ struct training *training_create_from(const struct train_settings *settings, con
     struct model_config from;
     struct training *t = NULL;
     if (model_config_read(path_join(&path, model_directory, "config.json"), &from, err) == STATUS_OK &&
-        compare_models(&from, &settings->model, model_directory, err) == STATUS_OK &&
-        (t = create(settings, err)) && model_load_into(t->model, model_directory, err) != STATUS_OK) {
+        compare_models(&from, &settings->model, model_directory, err) == STATUS_OK && (t = create(settings, err)) &&
+        model_load_into(t->model, model_directory, err) != STATUS_OK) {
         training_free(t);
         t = NULL;
     }

@@ -386,6 +386,9 @@ START_TEST(from_16_cores_up_one_is_kept_for_the_application)
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct topology t = {.usable = CASES[i][0]};
         ck_assert_int_eq(topology_auto_spheres(&t), CASES[i][1]);
+        ck_assert_int_eq(topology_few_spheres(&t, 0), CASES[i][1]);
+        ck_assert_int_eq(topology_few_spheres(&t, 1), 1);
+        ck_assert_int_eq(topology_few_spheres(&t, 1000), CASES[i][1]);
     }
 }
 END_TEST
