@@ -36,6 +36,7 @@ struct train_run {
     struct run_directory *run;
     bool fresh;
     struct run_info info;
+    struct train_settings recorded; /* of a run that goes on or is repeated, as they were read */
     struct interrupt interrupt; /* watches during set-up; its token lives as long as the run */
     struct crew crew;
     struct tokenizer *tokenizer;
