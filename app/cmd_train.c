@@ -202,6 +202,10 @@ static void show(struct watch *w, const struct training_snapshot *now)
     if (text.len)
         status_line_print(&r->line, text.data);
     buffer_clear(&text);
+    training_thread_take_warnings(w->thread, &text);
+    for (char *line = text.data, *end; r->line.quiet && line && (end = strchr(line, '\n')); line = end + 1)
+        command_say("train", "%.*s", (int)(end - line), line);
+    buffer_clear(&text);
     if (r->line.live && !now->done) {
         if (!isnan(now->loss))
             training_line(now, &text);

@@ -7,12 +7,13 @@
 #include <math.h>
 
 void run_saver_init(struct run_saver *r, struct saver *saver, const struct training *training, struct metrics *metrics,
-                    void (*say)(void *ctx, const char *line), void *ctx)
+                    void (*say)(void *ctx, const char *line), void (*warn)(void *ctx, const char *line), void *ctx)
 {
     *r = (struct run_saver){.saver = saver,
                             .settings = training_settings(training),
                             .metrics = metrics,
                             .say = say,
+                            .warn = warn,
                             .ctx = ctx,
                             .begun_step = UINT64_MAX,
                             .told_step = UINT64_MAX,
@@ -34,47 +35,52 @@ bool run_saver_due(const struct run_saver *r, uint64_t step)
            (seconds > 0 && clock_now_ns() - r->mark_ns >= seconds * 1000000000u);
 }
 
+/* Else another attempt may do better, and training goes on meanwhile: a disk that is full or ill, no memory, no threads. */
+static bool ends_the_run(const struct save_outcome *o)
+{
+    return o->record_failed || (o->status != STATUS_IO && o->status != STATUS_NOMEM && o->status != STATUS_SYSTEM);
+}
+
 static void say_outcome(struct run_saver *r, const struct save_outcome *o)
 {
     struct buffer line = {0};
-    if (o->status != STATUS_OK && r->last)
-        return;
+    if (o->status != STATUS_OK && (r->last || ends_the_run(o)))
+        return; /* the command says it in the end */
     if (o->status != STATUS_OK)
         buffer_printf(&line,
-                      "step %" PRIu64 "  NOT SAVED: %s; earlier checkpoints are as they were, and the next save that is due "
-                      "tries again", o->step, o->error.text);
+                      "step %" PRIu64
+                      "  NOT SAVED: %s; earlier checkpoints are as they were, and the next save that is due "
+                      "tries again",
+                      o->step, o->error.text);
     else if (o->overlapped)
         buffer_printf(&line, "step %" PRIu64 "  saved %s  (%.2f s of training, %.1f s of writing beside it)", o->step,
                       o->path.data, save_outcome_lost(o), o->write_s);
     else
         buffer_printf(&line, "step %" PRIu64 "  saved %s  (%.1f s)", o->step, o->path.data, save_outcome_lost(o));
     if (line.data)
-        r->say(r->ctx, line.data);
+        (o->status == STATUS_OK ? r->say : r->warn)(r->ctx, line.data);
     buffer_release(&line);
 }
 
 /* The event belongs to the step at which it is known, as lines never go back; "saved_step" says which one was saved. */
 static enum status record(struct run_saver *r, const struct save_outcome *o, uint64_t step, struct error *err)
 {
-    json_t *more = json_pack("{s:I, s:b, s:f, s:f, s:f}", "saved_step", (json_int_t)o->step, "overlapped",
-                             (int)o->overlapped, "snapshot_s", o->snapshot_s, "waited_s", o->waited_s, "write_s", o->write_s);
-    bool good = more && (o->status != STATUS_OK || json_object_set_new(more, "bytes", json_integer((json_int_t)o->size_bytes)) == 0);
+    json_t *more =
+        json_pack("{s:I, s:b, s:f, s:f, s:f}", "saved_step", (json_int_t)o->step, "overlapped", (int)o->overlapped,
+                  "snapshot_s", o->snapshot_s, "waited_s", o->waited_s, "write_s", o->write_s);
+    bool good = more && (o->status != STATUS_OK ||
+                         json_object_set_new(more, "bytes", json_integer((json_int_t)o->size_bytes)) == 0);
     if (good && o->status != STATUS_OK) { /* a path may be in it that is not UTF-8: then the event goes without */
         json_t *text = json_string(o->error.text);
         if (text)
             good = json_object_set_new(more, "text", text) == 0;
     }
-    const enum status st = good ? metrics_write_event(r->metrics, step,
-                                                      o->status == STATUS_OK ? "checkpoint" : "checkpoint_failed", more, err)
-                                : error_set(err, STATUS_NOMEM, "no memory to record a checkpoint");
+    const enum status st =
+        good ? metrics_write_event(r->metrics, step, o->status == STATUS_OK ? "checkpoint" : "checkpoint_failed", more,
+                                   err)
+             : error_set(err, STATUS_NOMEM, "no memory to record a checkpoint");
     json_decref(more);
     return st;
-}
-
-/* Another attempt may do better, and goes on meanwhile: a disk that is full or ill, no memory, no threads. */
-static bool may_pass(enum status status)
-{
-    return status == STATUS_IO || status == STATUS_NOMEM || status == STATUS_SYSTEM;
 }
 
 /* Tells, records and counts what came of a save; takes its path. */
@@ -100,7 +106,7 @@ static enum status report(struct run_saver *r, const struct save_outcome *outcom
     r->totals.failed++;
     r->why = o.error;
     buffer_release(&o.path);
-    if (o.record_failed || !may_pass(o.status))
+    if (ends_the_run(&o))
         st = error_set(err, o.status, "%s", o.error.text);
     return st;
 }
@@ -147,7 +153,7 @@ enum status run_saver_finish(struct run_saver *r, uint64_t step, bool wanted, st
     r->last = true;
     st = begin(r, step, false, err);
     if (st == STATUS_OK && r->failing)
-        st = error_set(err, r->why.status, "step %" PRIu64 " was not saved: %s; --resume goes on from %s", step, r->why.text,
-                       r->checkpoint.len ? r->checkpoint.data : "the checkpoint before");
+        st = error_set(err, r->why.status, "step %" PRIu64 " was not saved: %s; --resume goes on from %s", step,
+                       r->why.text, r->checkpoint.len ? r->checkpoint.data : "the checkpoint before");
     return st;
 }

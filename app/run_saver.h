@@ -23,7 +23,7 @@ struct run_saver {
     struct saver *saver;
     const struct train_settings *settings;
     struct metrics *metrics;
-    void (*say)(void *ctx, const char *line);
+    void (*say)(void *ctx, const char *line), (*warn)(void *ctx, const char *line);
     void *ctx;
     uint64_t begun_step; /* of the newest save begun in this session, or UINT64_MAX */
     uint64_t mark_ns;    /* when the last one began */
@@ -36,9 +36,9 @@ struct run_saver {
     struct buffer checkpoint; /* path of the newest one that was saved; empty: none */
 };
 
-/* Borrows all.  `say` takes a line without a newline. */
+/* Borrows all.  `say` takes a line without a newline, `warn` one that no quiet may keep back. */
 void run_saver_init(struct run_saver *r, struct saver *saver, const struct training *training, struct metrics *metrics,
-                    void (*say)(void *ctx, const char *line), void *ctx);
+                    void (*say)(void *ctx, const char *line), void (*warn)(void *ctx, const char *line), void *ctx);
 
 /* Whether a checkpoint is due behind `step`. */
 bool run_saver_due(const struct run_saver *r, uint64_t step);

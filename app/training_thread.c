@@ -24,8 +24,9 @@ struct training_thread {
     const struct training_job *job;
     struct thread *thread;
     struct mutex *mu;
-    struct training_snapshot now; /* guarded by mu */
-    struct buffer lines;          /* guarded by mu */
+    struct training_snapshot now;     /* guarded by mu */
+    struct buffer lines;              /* guarded by mu */
+    struct buffer warnings;           /* of them those that are said also where nothing else is; guarded by mu */
     atomic_uint_least64_t resumed_ns; /* end of the last pause; relaxed, a figure for the clock only */
     /* the thread's own */
     struct training_control *control;
@@ -34,7 +35,7 @@ struct training_thread {
     double before_s; /* seconds of training in earlier sessions, of the steps that stayed */
     struct run_saver saver;
     struct validation validation;
-    bool is_best, over; /* the present step's evaluation: the best so far; the last one of this run */
+    bool is_best, over;           /* the present step's evaluation: the best so far; the last one of this run */
     bool stats_failed;            /* told already */
     uint64_t compute_ns, wait_ns; /* sums over spheres at the last step */
     double seconds_per_step;      /* smoothed, for the ETA */
@@ -72,6 +73,16 @@ static void say(void *ctx, const char *text)
     mutex_lock(t->mu);
     buffer_append_text(&t->lines, text);
     buffer_append(&t->lines, "\n", 1);
+    mutex_unlock(t->mu);
+}
+
+static void warn(void *ctx, const char *text)
+{
+    struct training_thread *t = ctx;
+    say(t, text);
+    mutex_lock(t->mu);
+    buffer_append_text(&t->warnings, text);
+    buffer_append(&t->warnings, "\n", 1);
     mutex_unlock(t->mu);
 }
 
@@ -149,8 +160,7 @@ static enum status evaluate(struct training_thread *t, struct error *err)
     uint64_t step = training_step(job->training), start = clock_now_ns();
     double loss;
     set_busy(t, "evaluating");
-    enum status status =
-        threaded_training_evaluate(job->system, training_settings(job->training)->eval_batches, &loss);
+    enum status status = threaded_training_evaluate(job->system, training_settings(job->training)->eval_batches, &loss);
     if (status != STATUS_OK)
         return error_set(err, status, "%s", threaded_training_error(job->system));
     status = metrics_write_val(job->metrics, step, loss, elapsed_s(t), err);
@@ -182,8 +192,8 @@ static enum status sample(struct training_thread *t, const char *prompt, size_t 
     set_busy(t, "sampling");
     buffer_printf(&text, "step %" PRIu64 "  sample:\n", step);
     size_t head = text.len;
-    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->crew, job->system,
-                                         prompt, &sampling, tokens, &text, err);
+    enum status status = sample_of_model(training_model(job->training), job->tokenizer, job->crew, job->system, prompt,
+                                         &sampling, tokens, &text, err);
     if (status == STATUS_OK && text.failed)
         status = error_set(err, STATUS_NOMEM, "no memory for a sample");
     if (status == STATUS_OK && out)
@@ -256,9 +266,9 @@ static enum status stop_early(struct training_thread *t, uint64_t step, struct e
         snprintf(text + strlen(text), sizeof text - strlen(text), "; the best was %.4f at step %" PRIu64, v->best_loss,
                  v->best_step);
     say(t, text);
-    json_t *more = json_pack("{s:I, s:I, s:o}", "evaluations", (json_int_t)v->since_best, "best_step",
-                             (json_int_t)v->best_step, "best_val_loss",
-                             v->best_step ? json_real(v->best_loss) : json_null());
+    json_t *more =
+        json_pack("{s:I, s:I, s:o}", "evaluations", (json_int_t)v->since_best, "best_step", (json_int_t)v->best_step,
+                  "best_val_loss", v->best_step ? json_real(v->best_loss) : json_null());
     enum status status = more ? metrics_write_event(t->job->metrics, step, "early_stop", more, err)
                               : error_set(err, STATUS_NOMEM, "no memory to record the early stop");
     json_decref(more);
@@ -395,7 +405,8 @@ struct run_saver *training_thread__saver(struct training_thread *t)
     return &t->saver;
 }
 
-enum status training_thread__sample(struct training_thread *t, const char *prompt, struct buffer *text, struct error *err)
+enum status training_thread__sample(struct training_thread *t, const char *prompt, struct buffer *text,
+                                    struct error *err)
 {
     const struct training_job *job = t->job;
     return sample(t, prompt ? prompt : job->sample_prompt, job->sample_tokens ? job->sample_tokens : SAMPLE_TOKENS,
@@ -430,7 +441,8 @@ static void drive(void *arg)
             status = stop_early(t, training_step(job->training), err);
     }
     t->mark_ns = clock_now_ns();
-    while (status == STATUS_OK && !t->over && training_step(job->training) < steps && !threaded_training_stopping(job->system))
+    while (status == STATUS_OK && !t->over && training_step(job->training) < steps &&
+           !threaded_training_stopping(job->system))
         status = threaded_train_epoch(job->system);
     if (status == STATUS_CANCELLED)
         status = STATUS_OK; /* asked for; the weights are those of the last whole step */
@@ -476,7 +488,7 @@ struct training_thread *training_thread_start(const struct training_job *job, st
         return NULL;
     }
     t->job = job;
-    run_saver_init(&t->saver, job->saver, job->training, job->metrics, say, t);
+    run_saver_init(&t->saver, job->saver, job->training, job->metrics, say, warn, t);
     t->start_ns = clock_now_ns();
     t->before_s = metrics_elapsed_s(job->metrics);
     t->validation = job->validation;
@@ -500,13 +512,23 @@ void training_thread_snapshot(struct training_thread *t, struct training_snapsho
     mutex_unlock(t->mu);
 }
 
-void training_thread_take_lines(struct training_thread *t, struct buffer *out)
+static void take(struct training_thread *t, struct buffer *from, struct buffer *out)
 {
     mutex_lock(t->mu);
-    if (t->lines.len)
-        buffer_append(out, t->lines.data, t->lines.len);
-    buffer_clear(&t->lines);
+    if (from->len)
+        buffer_append(out, from->data, from->len);
+    buffer_clear(from);
     mutex_unlock(t->mu);
+}
+
+void training_thread_take_lines(struct training_thread *t, struct buffer *out)
+{
+    take(t, &t->lines, out);
+}
+
+void training_thread_take_warnings(struct training_thread *t, struct buffer *out)
+{
+    take(t, &t->warnings, out);
 }
 
 void training_thread_resumed(struct training_thread *t)
@@ -519,6 +541,7 @@ void training_thread_join(struct training_thread *t, struct training_result *res
     thread_join(t->thread);
     *result = t->result;
     buffer_release(&t->lines);
+    buffer_release(&t->warnings);
     mutex_free(t->mu);
     mem_free(t);
 }

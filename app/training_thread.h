@@ -90,6 +90,9 @@ void training_thread_snapshot(struct training_thread *thread, struct training_sn
 /* Moves the lines written so far to `out` (appends). */
 void training_thread_take_lines(struct training_thread *thread, struct buffer *out);
 
+/* Of these lines the ones to be said even where nothing else is, such as that a save failed. */
+void training_thread_take_warnings(struct training_thread *thread, struct buffer *out);
+
 /* A pause is over: the time up to now is nobody's step. */
 void training_thread_resumed(struct training_thread *thread);
 

@@ -40,6 +40,9 @@ size_t mem_peak_bytes(void);
 /* How many requests (alloc, calloc, realloc, map) were made so far, by all threads. */
 uint64_t mem_request_count(void);
 
+/* How often mem_alloc gave NULL, to any thread: for callers of libraries that allocate through it and do not say why they failed. */
+uint64_t mem_refusal_count(void);
+
 /* Test hook: the request with this number (counted from the call, first is 0) fails, once; -1 = none. */
 void mem_fail_at(int64_t request);
 

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* json_loadb; *no_memory says whether NULL is for want of memory, which jansson's lexer calls bad syntax: then mem_alloc, where jansson
+ * allocates through it, was refused meanwhile. */
+json_t *json_parse(const char *text, size_t len, size_t flags, json_error_t *why, bool *no_memory);
+
 /* A new reference, or NULL with file, line and column.  Files over max_bytes are refused; duplicate keys too. */
 json_t *json_read_file(const char *path, size_t max_bytes, struct error *err);
 

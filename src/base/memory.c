@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static _Atomic uint64_t requests; /* relaxed: a statistic */
+static _Atomic uint64_t refusals;
 static _Atomic int64_t fail_at = -1;
 
 /* Counts a request; true when the test hook wants this one to fail. */
@@ -22,9 +23,16 @@ static bool refused(void)
     return atomic_fetch_sub_explicit(&fail_at, 1, memory_order_relaxed) == 0;
 }
 
+static void *counted(void *p)
+{
+    if (!p)
+        atomic_fetch_add_explicit(&refusals, 1, memory_order_relaxed);
+    return p;
+}
+
 void *mem_alloc(size_t size_bytes)
 {
-    return refused() ? NULL : malloc(size_bytes ? size_bytes : 1);
+    return counted(refused() ? NULL : malloc(size_bytes ? size_bytes : 1));
 }
 
 void *mem_calloc(size_t count, size_t size_bytes)
@@ -132,6 +140,11 @@ size_t mem_peak_bytes(void)
     if (file)
         fclose(file);
     return kib * 1024;
+}
+
+uint64_t mem_refusal_count(void)
+{
+    return atomic_load_explicit(&refusals, memory_order_relaxed);
 }
 
 uint64_t mem_request_count(void)

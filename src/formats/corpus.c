@@ -50,13 +50,13 @@ struct corpus {
     const void *stop_ctx;
 
     char *piece;
-    const char *rest; /* in `piece`: what was read and not given out yet … */
+    const char *rest;  /* in `piece`: what was read and not given out yet … */
     size_t rest_bytes; /* … and how much */
 
     /* JSON lines */
-    struct buffer line;     /* beginning of a line that is not whole yet */
+    struct buffer line; /* beginning of a line that is not whole yet */
     uint64_t line_number;
-    json_t *document;       /* being given out in pieces */
+    json_t *document; /* being given out in pieces */
     size_t document_given;
 };
 
@@ -227,10 +227,11 @@ struct corpus *corpus_open(const char *path, struct error *err)
     else if (S_ISDIR(info.st_mode)) {
         st = add_directory(corpus, path, 0, err);
         if (st == STATUS_OK && corpus->count == 0)
-            st = error_set(err, STATUS_FORMAT,
-                           "directory %s has no text: no file that is not empty and ends in .txt, .text, .md, .gz, .dz or "
-                           ".jsonl",
-                           path);
+            st = error_set(
+                err, STATUS_FORMAT,
+                "directory %s has no text: no file that is not empty and ends in .txt, .text, .md, .gz, .dz or "
+                ".jsonl",
+                path);
         if (st == STATUS_OK)
             qsort(corpus->sources, corpus->count, sizeof *corpus->sources, by_path);
     } else if (S_ISREG(info.st_mode) && info.st_size == 0)
@@ -277,7 +278,8 @@ static enum status inflate_bytes(struct corpus *corpus, char *out, size_t n, siz
             return st;
         if (z->avail_in == 0) {
             if (corpus->gzip == GZIP_IN_MEMBER)
-                return error_set(err, STATUS_FORMAT, "%s: truncated gzip file: it ends in the middle of its data", path);
+                return error_set(err, STATUS_FORMAT, "%s: truncated gzip file: it ends in the middle of its data",
+                                 path);
             break;
         }
         if (corpus->gzip == GZIP_BETWEEN) { /* another member, or zeros that pad to a block of tape */
@@ -289,7 +291,8 @@ static enum status inflate_bytes(struct corpus *corpus, char *out, size_t n, siz
         if (corpus->gzip == GZIP_PADDING) {
             for (; z->avail_in; z->avail_in--, z->next_in++)
                 if (*z->next_in)
-                    return error_set(err, STATUS_FORMAT, "%s: corrupt gzip file: something else follows its data", path);
+                    return error_set(err, STATUS_FORMAT, "%s: corrupt gzip file: something else follows its data",
+                                     path);
             continue;
         }
         const int rc = inflate(z, Z_NO_FLUSH);
@@ -299,8 +302,7 @@ static enum status inflate_bytes(struct corpus *corpus, char *out, size_t n, siz
             return error_set(err, STATUS_NOMEM, "no memory to decompress %s", path);
         else if (rc != Z_OK && rc != Z_BUF_ERROR)
             return error_set(err, STATUS_FORMAT, "%s: corrupt gzip file: %s (before byte %llu of it)", path,
-                             z->msg ? z->msg : "invalid data",
-                             (unsigned long long)(corpus->bytes_read - z->avail_in));
+                             z->msg ? z->msg : "invalid data", (unsigned long long)(corpus->bytes_read - z->avail_in));
     }
     *got = n - z->avail_out;
     return STATUS_OK;
@@ -358,9 +360,10 @@ static enum status parse_line(struct corpus *corpus, const char *line, size_t n,
     if (is_blank(line, n))
         return STATUS_OK;
     json_error_t why;
-    json_t *object = json_loadb(line, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    bool no_memory;
+    json_t *object = json_parse(line, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why, &no_memory);
     if (!object) {
-        if (json_error_code(&why) == json_error_out_of_memory)
+        if (no_memory)
             return error_set(err, STATUS_NOMEM, "%s, line %llu: no memory to read it (%zu bytes)", path, number, n);
         return error_set(err, STATUS_FORMAT, "%s, line %llu: not valid JSON: %s (column %d)", path, number, why.text,
                          why.column);

@@ -10,13 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+json_t *json_parse(const char *text, size_t len, size_t flags, json_error_t *why, bool *no_memory)
+{
+    const uint64_t refused = mem_refusal_count();
+    json_t *value = json_loadb(text, len, flags, why);
+    *no_memory = !value && (json_error_code(why) == json_error_out_of_memory || mem_refusal_count() != refused);
+    return value;
+}
+
 json_t *json_read_text(const char *text, size_t len, const char *where, struct error *err)
 {
     json_error_t why;
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
-    if (!value)
-        error_set(err, json_error_code(&why) == json_error_out_of_memory ? STATUS_NOMEM : STATUS_FORMAT,
-                  "%s, line %d, column %d: not valid JSON: %s", where, why.line, why.column, why.text);
+    bool no_memory;
+    json_t *value = json_parse(text, len, JSON_REJECT_DUPLICATES, &why, &no_memory);
+    if (no_memory)
+        error_set(err, STATUS_NOMEM, "%s: no memory to read it (%zu bytes)", where, len);
+    else if (!value)
+        error_set(err, STATUS_FORMAT, "%s, line %d, column %d: not valid JSON: %s", where, why.line, why.column,
+                  why.text);
     return value;
 }
 

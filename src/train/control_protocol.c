@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "formats/json.h"
 #include "runtime/sphere.h"
 #include "train/run_events.h"
 
@@ -12,10 +13,10 @@ static const struct command {
     const char *name, *key; /* the one key of its own; NULL: none */
     bool required;
 } commands[] = {
-    [CONTROL_STATUS] = {"status", NULL, false},   [CONTROL_PAUSE] = {"pause", NULL, false},
-    [CONTROL_RESUME] = {"resume", NULL, false},   [CONTROL_SAVE] = {"save", NULL, false},
-    [CONTROL_STOP] = {"stop", NULL, false},       [CONTROL_SAMPLE] = {"sample", "prompt", false},
-    [CONTROL_LR] = {"lr", "factor", true},        [CONTROL_SPHERES] = {"spheres", "spheres", true},
+    [CONTROL_STATUS] = {"status", NULL, false}, [CONTROL_PAUSE] = {"pause", NULL, false},
+    [CONTROL_RESUME] = {"resume", NULL, false}, [CONTROL_SAVE] = {"save", NULL, false},
+    [CONTROL_STOP] = {"stop", NULL, false},     [CONTROL_SAMPLE] = {"sample", "prompt", false},
+    [CONTROL_LR] = {"lr", "factor", true},      [CONTROL_SPHERES] = {"spheres", "spheres", true},
     [CONTROL_EVAL] = {"eval", NULL, false},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -42,7 +43,8 @@ static enum status check_keys(const json_t *object, const struct command *comman
     json_t *o = (json_t *)(uintptr_t)object;
     for (void *i = json_object_iter(o); i; i = json_object_iter_next(o, i)) {
         const char *key = json_object_iter_key(i);
-        if (strcmp(key, "command") != 0 && strcmp(key, "timeout_s") != 0 && !(command->key && strcmp(key, command->key) == 0))
+        if (strcmp(key, "command") != 0 && strcmp(key, "timeout_s") != 0 &&
+            !(command->key && strcmp(key, command->key) == 0))
             return error_set(err, STATUS_FORMAT, "%s: there is no key \"%.40s\"", command->name, key);
     }
     return STATUS_OK;
@@ -63,8 +65,10 @@ static enum status read_request(const json_t *object, struct control_request *ou
     if (st != STATUS_OK)
         return st;
     if (!control_command_parse(name, &out->command))
-        return error_set(err, STATUS_FORMAT, "there is no command \"%.40s\"; there are status, pause, resume, save, stop, "
-                         "sample, lr, spheres and eval", name);
+        return error_set(err, STATUS_FORMAT,
+                         "there is no command \"%.40s\"; there are status, pause, resume, save, stop, "
+                         "sample, lr, spheres and eval",
+                         name);
     const struct command *command = &commands[out->command];
     st = check_keys(object, command, err);
     if (st == STATUS_OK)
@@ -91,9 +95,10 @@ enum status control_request_parse(const char *line, size_t n, struct control_req
     if (n > CONTROL_LINE_MAX)
         return error_set(err, STATUS_FORMAT, "a request has at most %d bytes", CONTROL_LINE_MAX);
     json_error_t why;
-    json_t *object = json_loadb(line, n, JSON_REJECT_DUPLICATES, &why);
+    bool no_memory;
+    json_t *object = json_parse(line, n, JSON_REJECT_DUPLICATES, &why, &no_memory);
     enum status st = STATUS_OK;
-    if (!object && json_error_code(&why) == json_error_out_of_memory)
+    if (no_memory)
         st = error_set(err, STATUS_NOMEM, "no memory for the request");
     else if (!json_is_object(object))
         st = error_set(err, STATUS_FORMAT, "a request is a JSON object in a line, as {\"command\": \"status\"}");

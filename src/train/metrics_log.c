@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "formats/json.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -139,9 +140,10 @@ static void read_event(struct reader *r, const json_t *line, uint64_t step)
 static void read_line(struct reader *r, const char *bytes, size_t n)
 {
     json_error_t error;
-    json_t *line = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    bool no_memory;
+    json_t *line = json_parse(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error, &no_memory);
     r->why[0] = 0;
-    if (!line && json_error_code(&error) == json_error_out_of_memory)
+    if (no_memory)
         r->no_memory = true;
     else if (!line)
         snprintf(r->why, sizeof r->why, "not valid JSON");
@@ -161,7 +163,8 @@ static void read_line(struct reader *r, const char *bytes, size_t n)
     json_decref(line);
 }
 
-enum status metrics_log_parse(const char *bytes, size_t n, const char *where, struct metrics_log *out, struct error *err)
+enum status metrics_log_parse(const char *bytes, size_t n, const char *where, struct metrics_log *out,
+                              struct error *err)
 {
     struct reader r = {.log = out};
     *out = (struct metrics_log){0};

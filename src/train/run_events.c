@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "formats/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -124,10 +125,11 @@ static enum status read_line(const char *bytes, size_t n, const char *where, str
     if (!memmem(bytes, n, event_key, sizeof event_key - 1))
         return STATUS_OK;
     json_error_t why;
-    json_t *line = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    bool no_memory;
+    json_t *line = json_parse(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why, &no_memory);
     const char *name = json_string_value(json_object_get(line, "event"));
     enum status st = STATUS_OK;
-    if (!line && json_error_code(&why) == json_error_out_of_memory)
+    if (no_memory)
         st = error_set(err, STATUS_NOMEM, "no memory for a line of %s", where);
     else if (!line)
         damaged(out, where, "is not valid JSON");
@@ -202,7 +204,7 @@ enum status run_event_record(struct metrics *metrics, const struct run_event *ev
         return st;
     json_t *more = more_of(event);
     st = more ? metrics_write_event(metrics, event->step, kinds[event->kind].name, more, err)
-                          : error_set(err, STATUS_NOMEM, "no memory for an event of the run");
+              : error_set(err, STATUS_NOMEM, "no memory for an event of the run");
     json_decref(more);
     if (st != STATUS_OK || metrics_sync(metrics, err) == STATUS_OK || metrics_waiting(metrics) > 0)
         return st;
@@ -224,7 +226,8 @@ static enum status write_waiting(const char *run, const struct run_events *waiti
     enum status st = STATUS_OK;
     for (size_t i = 0; i < waiting->n && st == STATUS_OK; i++) {
         const struct run_event *e = &waiting->items[i];
-        json_t *line = json_pack("{s:I, s:s}", "step", (json_int_t)e->step, "event", kinds[e->kind].name), *more = more_of(e);
+        json_t *line = json_pack("{s:I, s:s}", "step", (json_int_t)e->step, "event", kinds[e->kind].name),
+               *more = more_of(e);
         if (!line || !more || json_object_update(line, more) != 0)
             st = error_set(err, STATUS_NOMEM, "no memory for the events of a run");
         else
@@ -281,8 +284,8 @@ enum status run_events_keep(const char *run, struct error *err)
     return st;
 }
 
-enum status run_events_resume(const char *run, uint64_t step, uint64_t rollbacks, struct run_events *now, struct run_events *waiting,
-                              struct buffer *warning, struct error *err)
+enum status run_events_resume(const char *run, uint64_t step, uint64_t rollbacks, struct run_events *now,
+                              struct run_events *waiting, struct buffer *warning, struct error *err)
 {
     struct run_events metrics = {0}, all = {0};
     *now = *waiting = (struct run_events){0};
@@ -321,7 +324,8 @@ enum status run_events_replay(const char *of, const char *run, struct run_events
     *waiting = (struct run_events){0};
     enum status st = read_both(of, &metrics, waiting, err);
     if (st == STATUS_OK && metrics.num_damaged)
-        st = error_set(err, STATUS_FORMAT, "%s; what it held is not known, so the run cannot be replayed", metrics.damage);
+        st = error_set(err, STATUS_FORMAT, "%s; what it held is not known, so the run cannot be replayed",
+                       metrics.damage);
     if (st == STATUS_OK)
         st = write_waiting(run, waiting, err);
     run_events_release(&metrics);

@@ -61,15 +61,44 @@ static char *const *train(struct arguments *a, const char *out)
 {
     char steps[16];
     snprintf(steps, sizeof steps, "%d", num_steps);
-    return arguments(a, (const char *const[]){
-        command_path, "train", "--preset", "shakespeare-char-cpu", "--n-layer", "1", "--n-head", "2", "--n-embd", "8", "--seq-len", "8",
-        "--batch-size", "2", "--eval-batches", "1", "--threads", "2", "--tokenizer", "char", "--steps", steps, "--save-every", "2",
-        "--sample-tokens", "0", "--quiet", "--data", text_path, "--out", out, NULL});
+    return arguments(a, (const char *const[]){command_path,
+                                              "train",
+                                              "--preset",
+                                              "shakespeare-char-cpu",
+                                              "--n-layer",
+                                              "1",
+                                              "--n-head",
+                                              "2",
+                                              "--n-embd",
+                                              "8",
+                                              "--seq-len",
+                                              "8",
+                                              "--batch-size",
+                                              "2",
+                                              "--eval-batches",
+                                              "1",
+                                              "--threads",
+                                              "2",
+                                              "--tokenizer",
+                                              "char",
+                                              "--steps",
+                                              steps,
+                                              "--save-every",
+                                              "2",
+                                              "--sample-tokens",
+                                              "0",
+                                              "--quiet",
+                                              "--data",
+                                              text_path,
+                                              "--out",
+                                              out,
+                                              NULL});
 }
 
 static char *const *resume(struct arguments *a)
 {
-    return arguments(a, (const char *const[]){command_path, "train", "--resume", run_path, "--sample-tokens", "0", "--quiet", NULL});
+    return arguments(
+        a, (const char *const[]){command_path, "train", "--resume", run_path, "--sample-tokens", "0", "--quiet", NULL});
 }
 
 static int run_plainly(char *const argv[])
@@ -119,7 +148,8 @@ static void settled_metrics(struct buffer *out, const char *run)
 /* The run is that which was left alone: last checkpoint, metrics; and nothing temporary is left. */
 static void expect_whole(const char *what)
 {
-    static const char *const files[] = {"model.safetensors", "training_state.safetensors", "trainer_state.json", "manifest.json"};
+    static const char *const files[] = {"model.safetensors", "training_state.safetensors", "trainer_state.json",
+                                        "manifest.json"};
     struct buffer a = {0}, b = {0};
     char path[400];
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -157,12 +187,29 @@ static bool has_checkpoint(void)
 static void expect_a_sentence(int status, const char *what)
 {
     const char *text = log_text();
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s: wait status %x: %s", what, (unsigned)status, text);
-    const char *said = strstr(text, "cllm train: ");
-    ck_assert_msg(said != NULL, "%s: nothing is said: %s", what, text);
-    for (const char *more = said; (more = strstr(more + 1, "cllm train: "));)
-        ck_assert_msg(strncmp(more, "cllm train: warning", 19) == 0 || strncmp(said, "cllm train: warning", 19) == 0,
-                      "%s: more than a sentence: %s", what, text);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s: wait status %x: %s", what, (unsigned)status,
+                  text);
+    int sentences = 0; /* that say why it ended, beside what was said of it while it went on */
+    for (const char *said = text; (said = strstr(said, "cllm train: ")); said++) {
+        const char *end = strchrnul(said, '\n');
+        sentences +=
+            strncmp(said, "cllm train: warning", 19) != 0 && !memmem(said, (size_t)(end - said), "NOT SAVED", 9);
+    }
+    ck_assert_msg(sentences == 1, "%s: %d sentences, not one: %s", what, sentences, text);
+}
+
+/* A run that goes on tells what it could not do. */
+static void expect_told(const char *what)
+{
+    struct buffer metrics = {0};
+    char path[400];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", run_path);
+    read_into(&metrics, path);
+    buffer_append(&metrics, "", 1);
+    if (strstr(metrics.data, "checkpoint_failed"))
+        ck_assert_msg(strstr(log_text(), "NOT SAVED") != NULL, "%s: a save failed and it was not said: %s", what,
+                      log_text());
+    buffer_release(&metrics);
 }
 
 /* Goes on with whatever the run was left as, to its end. */
@@ -243,7 +290,8 @@ static void kill_at(long k, const char *thread)
     const int status = start_over(&t);
     snprintf(what, sizeof what, "killed at call %ld, %s", k, t.met);
     /* The last calls may come in another order, or fewer of them, in a run that is no twin in time. */
-    ck_assert_msg(WIFSIGNALED(status) || (status == 0 && t.calls <= k), "%s: wait status %x: %s", what, (unsigned)status, log_text());
+    ck_assert_msg(WIFSIGNALED(status) || (status == 0 && t.calls <= k), "%s: wait status %x: %s", what,
+                  (unsigned)status, log_text());
     go_on(what);
 }
 
@@ -289,7 +337,8 @@ static bool kill_after(char *const argv[], uint64_t ns)
     kill(pid, SIGKILL);
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFSIGNALED(status) || status == 0, "it ended by itself, with wait status %x: %s", (unsigned)status, log_text());
+    ck_assert_msg(WIFSIGNALED(status) || status == 0, "it ended by itself, with wait status %x: %s", (unsigned)status,
+                  log_text());
     return WIFSIGNALED(status);
 }
 
@@ -301,7 +350,8 @@ START_TEST(killed_at_random_moments)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     ck_assert_int_eq(run_plainly(train(&a, run_path)), 0);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    const uint64_t whole = (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000u + (uint64_t)end.tv_nsec - (uint64_t)begin.tv_nsec;
+    const uint64_t whole =
+        (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000u + (uint64_t)end.tv_nsec - (uint64_t)begin.tv_nsec;
     const int times = thorough ? 200 : getenv("CLLM_TEST_SANITIZED") ? 5 : 25;
     const uint64_t key = rng_key(3, RNG_TEST, 0, 0);
     for (int i = 0; i < times; i++) {
@@ -334,9 +384,12 @@ START_TEST(calls_that_fail)
         t.more = kinds[_i].more;
         char what[PATH_MAX + 128];
         const int status = start_over(&t);
-        snprintf(what, sizeof what, "call %ld and %ld more failed with %s, %s", k, kinds[_i].more, strerror(kinds[_i].error), t.met);
+        snprintf(what, sizeof what, "call %ld and %ld more failed with %s, %s", k, kinds[_i].more,
+                 strerror(kinds[_i].error), t.met);
         if (status != 0)
             expect_a_sentence(status, what);
+        else
+            expect_told(what);
         go_on(what);
     }
 }
@@ -355,7 +408,8 @@ START_TEST(calls_that_are_cut_short)
         t.alternate = wanted == CALL_INTERRUPTED;
         char what[PATH_MAX + 128];
         const int status = start_over(&t);
-        snprintf(what, sizeof what, "call %ld %s, %s", k, wanted == CALL_COUNTS ? "was short" : "was interrupted", t.met);
+        snprintf(what, sizeof what, "call %ld %s, %s", k, wanted == CALL_COUNTS ? "was short" : "was interrupted",
+                 t.met);
         ck_assert_msg(status == 0, "%s: wait status %x: %s", what, (unsigned)status, log_text());
         ck_assert_msg(!*log_text(), "%s: it says %s", what, log_text());
         expect_whole(what);
@@ -428,20 +482,23 @@ START_TEST(memory_that_is_refused)
         tried++;
         ended += status != 0;
         went_on += status == 0;
+        ck_assert_msg(!strstr(log_text(), "not valid JSON"), "%s: %s", what, log_text());
         if (status != 0)
             expect_a_sentence(status, what);
+        else
+            expect_told(what);
         go_on(what);
         if (thorough && tried % 50 == 0) {
-            printf("request %ld of about %ld: %ld refused in turn, %ld runs ended with a sentence, %ld went on\n", n, count,
-                   tried, ended, went_on);
+            printf("request %ld of about %ld: %ld refused in turn, %ld runs ended with a sentence, %ld went on\n", n,
+                   count, tried, ended, went_on);
             fflush(stdout);
         }
         by = thorough ? 1 : 1 + n / 2; /* the later ones are of saves and statistics, hundreds alike */
     }
     ck_assert_int_gt(tried, 0);
     if (thorough)
-        printf("requests %ld to %ld: %ld refused in turn, %ld runs ended with a sentence, %ld went on\n", from, from + tried - 1,
-               tried, ended, went_on);
+        printf("requests %ld to %ld: %ld refused in turn, %ld runs ended with a sentence, %ld went on\n", from,
+               from + tried - 1, tried, ended, went_on);
     fflush(stdout);
 }
 END_TEST

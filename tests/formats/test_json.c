@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "formats/json.h"
 
+#include "base/memory.h"
+
 #include "scratch.h"
 
 static struct error err;
@@ -53,9 +55,14 @@ START_TEST(refused)
 {
     static const struct {
         const char *text, *words;
-    } bad[] = {{"{\"a\":1,\"a\":2}", "duplicate"}, {"{", "where, line 1"}, {"{\"a\":1}x", "end of file"},
-               {"{\"a\":\"\xff\"}", "decode byte 0xff"},      {"", "where"},          {"{\"a\":99999999999999999999}", "integer"},
-               {"[1e999]", "real"},                 {"{\n\n\"a\" 1}", "line 3"}};
+    } bad[] = {{"{\"a\":1,\"a\":2}", "duplicate"},
+               {"{", "where, line 1"},
+               {"{\"a\":1}x", "end of file"},
+               {"{\"a\":\"\xff\"}", "decode byte 0xff"},
+               {"", "where"},
+               {"{\"a\":99999999999999999999}", "integer"},
+               {"[1e999]", "real"},
+               {"{\n\n\"a\" 1}", "line 3"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_msg(!parse(bad[i].text), "%s", bad[i].text);
         expect_error(&err, STATUS_FORMAT, bad[i].words);
@@ -71,6 +78,28 @@ START_TEST(refused)
     deep[1000000] = 0;
     ck_assert_ptr_null(parse(deep)); /* and no overflow of the stack */
     free(deep);
+}
+END_TEST
+
+/* Each request for memory refused in turn: that is what is said, and not that the text is bad. */
+START_TEST(no_memory)
+{
+    static const char text[] = "{\"a\": [1, 2.5, \"\u00fcmlaut, and longer than any buffer that is there at first\", "
+                               "{\"b\": null}], \"c\": true}";
+    json_set_alloc_funcs(mem_alloc, mem_free);
+    for (int64_t request = 0;; request++) {
+        ck_assert_int_lt(request, 1000);
+        mem_fail_at(request);
+        json_t *value = json_read_text(text, sizeof text - 1, "here", &err);
+        mem_fail_at(-1);
+        if (value) {
+            ck_assert_int_gt(request, 5);
+            json_decref(value);
+            break;
+        }
+        expect_error(&err, STATUS_NOMEM, "here: no memory to read it");
+    }
+    json_set_alloc_funcs(malloc, free);
 }
 END_TEST
 
@@ -113,6 +142,7 @@ int main(void)
     tcase_add_test(cases, written_as_people_read_it);
     tcase_add_test(cases, reals_come_back);
     tcase_add_test(cases, refused);
+    tcase_add_test(cases, no_memory);
     tcase_add_test(cases, typed);
     return run_suite("formats/json", cases);
 }
