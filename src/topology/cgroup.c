@@ -177,7 +177,9 @@ static bool parse_mount(char *line, struct mount *out)
 /* Our group in the hierarchy, from "7:cpu,cpuacct:/path" or "0::/path"; false when the table has no such line. */
 static bool find_group(const char *table, const struct hierarchy *h, char *path, size_t size)
 {
-    for (const char *line = table; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0) {
+    for (const char *line = table, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        next = next ? next + 1 : NULL;
         const char *end = line + strcspn(line, "\n"), *list = memchr(line, ':', (size_t)(end - line));
         const char *group = list ? memchr(list + 1, ':', (size_t)(end - list - 1)) : NULL;
         if (!group || group[1] != '/')
