@@ -13,6 +13,7 @@
 json_t *json_parse(const char *text, size_t len, size_t flags, json_error_t *why, bool *no_memory)
 {
     const uint64_t refused = mem_refusal_count();
+    *why = (json_error_t){0}; /* jansson leaves the code as it is where it gets no memory at once */
     json_t *value = json_loadb(text, len, flags, why);
     *no_memory = !value && (json_error_code(why) == json_error_out_of_memory || mem_refusal_count() != refused);
     return value;
