@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * base/file_writer.h - a file written front to back, with a running crc32 and size.
  *
- * Large files go past the page cache (O_DIRECT) where the file system can: a checkpoint written beside a training then costs its
- * cores a third, and what the cache held stays there.  One thread a writer; failures are remembered and told by _close, so
+ * Large files go past the page cache (O_DIRECT) where the file system can: a checkpoint written beside a training then costs it
+ * a fifth of the time, and what the cache held stays there.  One thread a writer; failures are remembered and told by _close, so
  * writing needs no check at every call.
  */
 #ifndef BASE_FILE_WRITER_H

@@ -24,9 +24,9 @@ void text_files_release(struct text_files *files);
 
 /* Adds the regular files of a directory but weights, their indices and what belongs to a training (manifest.json,
  * trainer_state.json).  Symbolic links are followed for names that a model has by custom (as in Hugging Face's cache),
- * and passed over otherwise: a copied model must not carry a file from elsewhere away with it.  STATUS_FORMAT: such a name
- * borne by what is no regular file (a FIFO, a directory, a link to nothing); a file, or all together, too large to be one
- * of these. */
+ * and passed over otherwise: a copied model must not carry a file from elsewhere away with it.  STATUS_IO: such a name
+ * borne by what is no regular file (a FIFO, a directory, a link to nothing).  STATUS_FORMAT: a file, or all together, too large
+ * to be one of these. */
 enum status text_files_read(struct text_files *files, const char *directory, struct error *err);
 
 /* Takes over the content (which is empty afterwards), replacing a file of that name. */

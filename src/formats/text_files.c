@@ -87,33 +87,22 @@ static bool customary(const char *name)
     return false;
 }
 
-static const char *kind_name(mode_t mode)
-{
-    return S_ISFIFO(mode) ? "a FIFO"
-           : S_ISDIR(mode) ? "a directory"
-           : S_ISSOCK(mode) ? "a socket"
-           : S_ISLNK(mode) ? "a link to nothing"
-                           : "a device";
-}
-
-/* STATUS_FORMAT: the name is one that a model has by custom, and what bears it cannot be read as a file. */
+/* STATUS_IO: the name is one that a model has by custom, and what bears it cannot be read as a file. */
 static enum status look_at(const char *name, const char *path, bool *wanted, struct error *err)
 {
     struct stat st;
     *wanted = false;
     if (not_ours_to_keep(name) || lstat(path, &st) != 0)
         return STATUS_OK;
-    if (S_ISLNK(st.st_mode)) {
-        struct stat target;
-        if (!customary(name))
-            return STATUS_OK;
-        if (stat(path, &target) == 0)
-            st = target;
-    }
+    if (S_ISLNK(st.st_mode) && (!customary(name) || stat(path, &st) != 0))
+        st.st_mode = S_IFLNK;
     *wanted = S_ISREG(st.st_mode);
-    if (!*wanted && customary(name))
-        return error_set(err, STATUS_FORMAT, "%s is %s and no regular file; without it the model would not be the same", path,
-                         kind_name(st.st_mode));
+    if (!*wanted && customary(name)) {
+        const int fd = file_open_read(path, NULL, err); /* it says what it is */
+        file_close(fd);
+        *wanted = fd >= 0;
+        return fd < 0 ? error_prefix(err, "without this file the model would not be the same") : STATUS_OK;
+    }
     return STATUS_OK;
 }
 
