@@ -14,6 +14,9 @@ typedef struct {
 typedef struct {
     __m256d v[4];
 } vd;
+typedef struct {
+    __m256i even, odd; /* words 0 2 4 6 and 1 3 5 7 */
+} vq;
 
 #ifdef SIMD_CALLS /* sanitizer builds: inlined, the checks of 16 lanes at a time take the compiler many minutes */
 #define SIMD static __attribute__((unused))
@@ -106,6 +109,33 @@ SIMD __m256 keep8(const uint32_t *random, uint32_t threshold, __m256 x)
 SIMD vf vf_keep_ge(const uint32_t *random, uint32_t threshold, vf x)
 {
     return EACH(keep8(random, threshold, x.a), keep8(random + 8, threshold, x.b));
+}
+SIMD vq vq_set1(uint32_t x)
+{
+    const __m256i v = _mm256_set1_epi64x((int64_t)x);
+    return (vq){v, v};
+}
+SIMD vq vq_count(uint32_t first)
+{
+    const __m256i from = _mm256_set1_epi64x((int64_t)first);
+    return (vq){_mm256_add_epi32(from, _mm256_setr_epi64x(0, 2, 4, 6)),
+                _mm256_add_epi32(from, _mm256_setr_epi64x(1, 3, 5, 7))};
+}
+SIMD vq vq_mul(vq x, vq y)
+{
+    return (vq){_mm256_mul_epu32(x.even, y.even), _mm256_mul_epu32(x.odd, y.odd)};
+}
+SIMD vq vq_high(vq x)
+{
+    return (vq){_mm256_srli_epi64(x.even, 32), _mm256_srli_epi64(x.odd, 32)};
+}
+SIMD vq vq_xor(vq x, vq y)
+{
+    return (vq){_mm256_xor_si256(x.even, y.even), _mm256_xor_si256(x.odd, y.odd)};
+}
+SIMD void vq_store(uint32_t *p, vq x)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm256_blend_epi32(x.even, _mm256_slli_epi64(x.odd, 32), 0xaa));
 }
 SIMD float vf_sum(vf x)
 {

@@ -13,6 +13,7 @@ typedef __m512 vf;
 typedef struct {
     __m512d lo, hi;
 } vd;
+typedef __m512i vq;
 
 #ifdef SIMD_CALLS /* sanitizer builds: inlined, the checks of 16 lanes at a time take the compiler many minutes */
 #define SIMD static __attribute__((unused))
@@ -92,6 +93,30 @@ SIMD vf vf_keep_ge(const uint32_t *random, uint32_t threshold, vf a)
 {
     __mmask16 keep = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(random), _mm512_set1_epi32((int)threshold));
     return _mm512_maskz_mov_ps(keep, a);
+}
+SIMD vq vq_set1(uint32_t x)
+{
+    return _mm512_set1_epi64((int64_t)x);
+}
+SIMD vq vq_count(uint32_t first)
+{
+    return _mm512_add_epi32(vq_set1(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SIMD vq vq_mul(vq a, vq b)
+{
+    return _mm512_mul_epu32(a, b);
+}
+SIMD vq vq_high(vq a)
+{
+    return _mm512_srli_epi64(a, 32);
+}
+SIMD vq vq_xor(vq a, vq b)
+{
+    return _mm512_xor_si512(a, b);
+}
+SIMD void vq_store(uint32_t *p, vq a)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi64_epi32(a));
 }
 SIMD float vf_sum(vf a)
 {

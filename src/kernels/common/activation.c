@@ -149,36 +149,39 @@ void K(exp_f32)(float *y, const float *x, size_t n)
         vf_store_n(y + i, vf_exp(vf_load_n(x + i, n - i)), n - i);
 }
 
-/* Element i of the row takes word (i/16)%4 of block (i/64)*16 + i%16: sixteen blocks are made side by side. */
+/* Blocks first … first+7 of base/rng.h's philox4x32, side by side: word w of block first+j to words[16*w + j].  first is
+ * a multiple of 8, so counting carries nothing upward. */
+SIMD void philox8(uint32_t *words, uint64_t key, uint64_t row, uint64_t first)
+{
+    vq c0 = vq_count((uint32_t)first), c1 = vq_set1((uint32_t)(first >> 32));
+    vq c2 = vq_set1((uint32_t)row), c3 = vq_set1((uint32_t)(row >> 32));
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int round = 0; round < 10; round++) {
+        const vq p0 = vq_mul(c0, vq_set1(0xD2511F53u)), p1 = vq_mul(c2, vq_set1(0xCD9E8D57u));
+        c0 = vq_xor(vq_high(p1), vq_xor(c1, vq_set1(k0)));
+        c2 = vq_xor(vq_high(p0), vq_xor(c3, vq_set1(k1)));
+        c1 = p1;
+        c3 = p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    vq_store(words, c0);
+    vq_store(words + 16, c1);
+    vq_store(words + 32, c2);
+    vq_store(words + 48, c3);
+}
+
+/* Element i of the row takes word (i/16)%4 of block (i/64)*16 + i%16. */
 void K(dropout_f32)(float *y, const float *x, size_t n, uint64_t key, uint64_t row, uint32_t threshold, float scale)
 {
     const vf s = vf_set1(scale);
     for (size_t i = 0; i < n; i += 64) {
-        uint32_t c0[16], c1[16], c2[16], c3[16];
-        for (uint32_t j = 0; j < 16; j++) {
-            const uint64_t block = i / 64 * 16 + j;
-            c0[j] = (uint32_t)block;
-            c1[j] = (uint32_t)(block >> 32);
-            c2[j] = (uint32_t)row;
-            c3[j] = (uint32_t)(row >> 32);
-        }
-        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-        for (int round = 0; round < 10; round++) {
-            for (int j = 0; j < 16; j++) {
-                const uint64_t p0 = (uint64_t)0xD2511F53u * c0[j], p1 = (uint64_t)0xCD9E8D57u * c2[j];
-                const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1[j] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3[j] ^ k1;
-                c1[j] = (uint32_t)p1;
-                c3[j] = (uint32_t)p0;
-                c0[j] = n0;
-                c2[j] = n2;
-            }
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
-        const uint32_t *word[4] = {c0, c1, c2, c3};
+        uint32_t words[64];
+        philox8(words, key, row, i / 4);
+        philox8(words + 8, key, row, i / 4 + 8);
         for (size_t w = 0; w < 4 && i + 16 * w < n; w++) {
             const size_t at = i + 16 * w;
-            vf_store_n(y + at, vf_keep_ge(word[w], threshold, vf_mul(vf_load_n(x + at, n - at), s)), n - at);
+            vf_store_n(y + at, vf_keep_ge(words + 16 * w, threshold, vf_mul(vf_load_n(x + at, n - at), s)), n - at);
         }
     }
 }

@@ -20,6 +20,9 @@ typedef struct {
 typedef struct {
     double d[16];
 } vd;
+typedef struct {
+    uint64_t q[8];
+} vq;
 
 #ifdef SIMD_CALLS /* sanitizer builds: inlined, the checks of 16 lanes at a time take the compiler many minutes */
 #define SIMD static __attribute__((unused))
@@ -27,6 +30,7 @@ typedef struct {
 #define SIMD static inline __attribute__((always_inline))
 #endif
 #define LANES for (int i = 0; i < 16; i++)
+#define EIGHT for (int i = 0; i < 8; i++)
 
 #ifdef __FP_FAST_FMAF
 #define fma_lane(a, b, c) __builtin_fmaf(a, b, c)
@@ -133,6 +137,38 @@ SIMD vf vf_keep_ge(const uint32_t *random, uint32_t threshold, vf a) /* lanes wi
 {
     LANES a.f[i] = random[i] >= threshold ? a.f[i] : 0;
     return a;
+}
+/* vq: eight words of 32 bits, each in a place of 64 whose upper half is of no account but to vq_high. */
+SIMD vq vq_set1(uint32_t x)
+{
+    vq r;
+    EIGHT r.q[i] = x;
+    return r;
+}
+SIMD vq vq_count(uint32_t first) /* first … first+7 */
+{
+    vq r;
+    EIGHT r.q[i] = first + (uint32_t)i;
+    return r;
+}
+SIMD vq vq_mul(vq a, vq b) /* all 64 bits of the words' products */
+{
+    EIGHT a.q[i] = (uint64_t)(uint32_t)a.q[i] * (uint32_t)b.q[i];
+    return a;
+}
+SIMD vq vq_high(vq a) /* the upper halves */
+{
+    EIGHT a.q[i] >>= 32;
+    return a;
+}
+SIMD vq vq_xor(vq a, vq b)
+{
+    EIGHT a.q[i] ^= b.q[i];
+    return a;
+}
+SIMD void vq_store(uint32_t *p, vq a)
+{
+    EIGHT p[i] = (uint32_t)a.q[i];
 }
 SIMD float vf_sum(vf a) /* folded 8, 4, 2, 1 */
 {
