@@ -39,12 +39,19 @@ SIMD void vf_store(float *p, vf x)
     _mm256_storeu_ps(p, x.a);
     _mm256_storeu_ps(p + 8, x.b);
 }
+/* Nearly all vectors of a row are whole: a branch costs less than masks, and a masked store is microcode on AMD's. */
 SIMD vf vf_load_n(const float *p, size_t n)
 {
+    if (n >= 16)
+        return vf_load(p);
     return EACH(_mm256_maskload_ps(p, tail_mask(n, 0)), _mm256_maskload_ps(p + 8, tail_mask(n, 8)));
 }
 SIMD void vf_store_n(float *p, vf x, size_t n)
 {
+    if (n >= 16) {
+        vf_store(p, x);
+        return;
+    }
     _mm256_maskstore_ps(p, tail_mask(n, 0), x.a);
     _mm256_maskstore_ps(p + 8, tail_mask(n, 8), x.b);
 }
