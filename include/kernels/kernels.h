@@ -63,7 +63,7 @@ struct gemm {
  * exp_f32                 y = exp(x), 1 ulp
  * dot_f32                 sum of x*y
  * add_f32, scale_f32      y += x; y *= a
- * dropout_f32             y = random(key,row,i) < threshold ? 0 : x*scale; y may be x
+ * dropout_f32             y = random(key,row,first+i) < threshold ? 0 : x*scale; y may be x
  * sumsq_f32               sum of x*x in double
  * adamw_f32               one AdamW update, formula in ops/adamw.h
  */

@@ -49,7 +49,8 @@ struct work attention_forward_work(const struct attention *a);
 struct work attention_backward_work(const struct attention *a);
 size_t attention_forward_units(const struct attention *a);
 size_t attention_backward_units(const struct attention *a);
-size_t attention_scratch_bytes(size_t seq_len, size_t head_dim, size_t window); /* covers forward and backward */
+/* Covers forward and backward; group: query heads of a head of keys. */
+size_t attention_scratch_bytes(size_t seq_len, size_t head_dim, size_t group, size_t window);
 
 /* Pairs of a query and a key it sees in a sequence of seq_len. */
 uint64_t attention_pairs(size_t seq_len, size_t window);

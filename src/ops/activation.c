@@ -44,7 +44,7 @@ void dropout_rows(const struct dropout *dropout, float *x, size_t rows, size_t c
         return;
     const struct kernels *kn = kernels_get();
     for (size_t r = 0; r < rows; r++)
-        kn->dropout_f32(x + r * cols, x + r * cols, cols, dropout->key, first_row + r, dropout->threshold,
+        kn->dropout_f32(x + r * cols, x + r * cols, 0, cols, dropout->key, first_row + r, dropout->threshold,
                         dropout->scale);
 }
 

@@ -135,7 +135,7 @@ START_TEST(test_attention)
                           .inverse_sum = inverse,
                           .dout = dout,
                           .dqkv = dqkv};
-    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->window);
+    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 1, scratch);
     memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
     run(attention_backward_work(&a), 1, scratch);
@@ -196,7 +196,7 @@ START_TEST(test_documents_are_alone)
                           .inverse_sum = inverse,
                           .dout = dout,
                           .dqkv = dqkv};
-    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->window);
+    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 2, scratch);
     run(attention_backward_work(&a), 2, scratch);
     size_t documents = 0;
@@ -235,7 +235,11 @@ START_TEST(test_pairs)
     const uint64_t all = attention_forward_work(&a).cost;
     a.window = 100;
     ck_assert(attention_forward_work(&a).cost < all / 15);
-    ck_assert(attention_scratch_bytes(5000, 8, 100) < attention_scratch_bytes(5000, 8, 0) / 2);
+    /* with a window only the panels of keys and values grow with the sequence */
+    enum { D = 32, MORE = 4800 };
+    const size_t panels = 2 * MORE * D * sizeof(float);
+    ck_assert(attention_scratch_bytes(2 * MORE, D, 1, 100) - attention_scratch_bytes(MORE, D, 1, 100) == panels);
+    ck_assert(attention_scratch_bytes(2 * MORE, D, 1, 0) - attention_scratch_bytes(MORE, D, 1, 0) > panels);
 }
 END_TEST
 

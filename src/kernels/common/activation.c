@@ -172,16 +172,17 @@ SIMD void philox8(uint32_t *words, uint64_t key, uint64_t row, uint64_t first)
 }
 
 /* Element i of the row takes word (i/16)%4 of block (i/64)*16 + i%16. */
-void K(dropout_f32)(float *y, const float *x, size_t n, uint64_t key, uint64_t row, uint32_t threshold, float scale)
+void K(dropout_f32)(float *y, const float *x, size_t first, size_t n, uint64_t key, uint64_t row, uint32_t threshold,
+                    float scale)
 {
     const vf s = vf_set1(scale);
-    for (size_t i = 0; i < n; i += 64) {
-        uint32_t words[64];
-        philox8(words, key, row, i / 4);
-        philox8(words + 8, key, row, i / 4 + 8);
-        for (size_t w = 0; w < 4 && i + 16 * w < n; w++) {
-            const size_t at = i + 16 * w;
-            vf_store_n(y + at, vf_keep_ge(words + 16 * w, threshold, vf_mul(vf_load_n(x + at, n - at), s)), n - at);
-        }
+    uint32_t words[64 + 16] = {0}; /* a vector that begins late looks beyond the last */
+    for (size_t i = 0; i < n;) {
+        const size_t at = (first + i) % 64, end = n - i < 64 - at ? n : i + 64 - at;
+        philox8(words, key, row, (first + i) / 64 * 16);
+        philox8(words + 8, key, row, (first + i) / 64 * 16 + 8);
+        for (const uint32_t *w = words + at; i < end; w += 16, i += 16)
+            vf_store_n(y + i, vf_keep_ge(w, threshold, vf_mul(vf_load_n(x + i, end - i), s)), end - i);
+        i = end;
     }
 }

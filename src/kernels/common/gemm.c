@@ -34,17 +34,22 @@ enum { STEPS = 4 };
 
 enum { ACROSS = 8 }; /* rows that are packed together: as many streams as a CPU fetches ahead */
 
-/* Step p of a tile. */
-SIMD void step(const size_t mr, const bool full, vf acc[GEMM_MR][GEMM_NV], const float *a, ptrdiff_t a_row,
+SIMD void load_row(const bool full, vf row[GEMM_NV], const float *from, size_t n)
+{
+    UNROLL
+    for (size_t v = 0; v < GEMM_NV; v++)
+        row[v] = full ? vf_load(from + 16 * v) : vf_load_n(from + 16 * v, left(n, 16 * v));
+}
+
+/* Step p of a tile.  Rows are reached from two bases, for a CPU's addresses have a register times 1, 2, 4 or 8 in them. */
+SIMD void step(const size_t mr, const bool full, vf acc[GEMM_MR][GEMM_NV], const float *a, const float *a3, ptrdiff_t a_row,
                const float *b, size_t n)
 {
     vf bv[GEMM_NV];
-    UNROLL
-    for (size_t v = 0; v < GEMM_NV; v++)
-        bv[v] = full ? vf_load(b + 16 * v) : vf_load_n(b + 16 * v, left(n, 16 * v));
+    load_row(full, bv, b, n);
     UNROLL
     for (size_t i = 0; i < mr; i++) {
-        const vf av = vf_set1(a[(ptrdiff_t)i * a_row]);
+        const vf av = vf_set1(i < 3 ? a[(ptrdiff_t)i * a_row] : a3[(ptrdiff_t)(i - 3) * a_row]);
         UNROLL
         for (size_t v = 0; v < GEMM_NV; v++)
             vf_accumulate(&acc[i][v], av, bv[v]);
@@ -61,82 +66,107 @@ SIMD void fetch_row(const float *row, int level)
             __builtin_prefetch(row + 16 * v, 0, 2);
 }
 
-/* All k of a tile.  The next panel of B comes from further away than this one: with A and B in panels, where steps go by
- * STEPS, each tile fetches a part of it, else each fetches all. */
-SIMD void steps(const size_t mr, const bool full, const bool packed, const struct gemm *g, vf acc[GEMM_MR][GEMM_NV],
-                const float *a, const float *b, size_t i0, size_t n)
+/* How A lies. */
+enum layout {
+    PANELS, /* of GEMM_MR rows */
+    ROWS,   /* a_col is 1 */
+    COLUMNS, /* a_row is 1 */
+    ANY
+};
+
+/* All k of a tile.  The next panel of B comes from further away than this one: where steps go by STEPS, each tile fetches a
+ * part of it, else each fetches all. */
+SIMD void steps(const size_t mr, const bool full, const enum layout lies, const bool b_packed, const struct gemm *g,
+                vf acc[GEMM_MR][GEMM_NV], const float *a, const float *b, size_t i0, size_t n)
 {
-    const ptrdiff_t a_row = packed ? 1 : g->a_row, a_col = packed ? GEMM_MR : g->a_col;
-    const size_t b_row = packed ? NR : g->b_row, b_panel = g->b_panel;
+    const ptrdiff_t a_row = lies == ROWS || lies == ANY ? g->a_row : 1;
+    const ptrdiff_t a_col = lies == PANELS ? GEMM_MR : lies == ROWS ? 1 : g->a_col;
+    const size_t b_row = b_packed ? NR : g->b_row, b_panel = g->b_panel;
+    const float *a3 = a + 3 * a_row;
     size_t p = 0;
-    if (packed) {
+    if (lies == ROWS)
+        __asm__("" : "+r"(a3)); /* or the compiler would make six of two */
+    if (full && b_packed) {
         const float *next = b + b_panel + i0 / GEMM_MR % STEPS * (g->k / STEPS) * NR;
-        for (; p + STEPS <= g->k; p += STEPS, a += STEPS * a_col, b += STEPS * b_row, next += NR) {
+        for (; p + STEPS <= g->k; p += STEPS, next += NR) {
             fetch_row(next, 2);
             UNROLL
-            for (size_t q = 0; q < STEPS; q++) {
-                step(mr, full, acc, a + (ptrdiff_t)q * a_col, a_row, b + q * b_row, n);
+            for (size_t q = 0; q < STEPS; q++, a += a_col, a3 += a_col, b += b_row) {
+                step(mr, full, acc, a, lies == ROWS ? a3 : a + 3 * a_row, a_row, b, n);
                 __asm__ volatile("" ::: "memory"); /* mixed by the compiler they would want more registers than there are */
             }
         }
     }
-    for (; p < g->k; p++, a += a_col, b += b_row) {
-        step(mr, full, acc, a, a_row, b, n);
-        if (full && !packed)
+    for (; p < g->k; p++, a += a_col, a3 += a_col, b += b_row) {
+        step(mr, full, acc, a, lies == ROWS ? a3 : a + 3 * a_row, a_row, b, n);
+        if (full && !b_packed)
             fetch_row(b + b_panel, 2);
     }
 }
 
 /* One tile of `mr` rows and n <= NR columns; mr, full (n == NR) and packed (A and B in panels) are constants at every call, so
  * the accumulators are registers, a whole panel is read without masks, and operands are reached by constant offsets. */
-SIMD void tile(const size_t mr, const bool full, const bool packed, const struct gemm *g, size_t i0, size_t j0, size_t n)
+SIMD void tile(const size_t mr, const bool full, const enum layout lies, const bool b_packed, const struct gemm *g, size_t i0,
+               size_t j0, size_t n)
 {
     const float *a = g->a + (g->a_panel ? (ptrdiff_t)(i0 / GEMM_MR * g->a_panel) + (ptrdiff_t)(i0 % GEMM_MR) * g->a_row
                                         : (ptrdiff_t)i0 * g->a_row);
+    const ptrdiff_t init_row = g->init_row, add_row = g->add_row, c_row = g->c_row;
+    const float *init = g->init ? g->init + (ptrdiff_t)i0 * init_row + j0 : NULL;
+    const float *add = g->add ? g->add + (ptrdiff_t)i0 * add_row + j0 : NULL;
+    float *c = g->c + (ptrdiff_t)i0 * c_row + j0;
     vf acc[GEMM_MR][GEMM_NV];
 
-    UNROLL
-    for (size_t i = 0; i < mr; i++) {
-        const float *init = g->init ? g->init + (ptrdiff_t)(i0 + i) * g->init_row + j0 : NULL;
-        UNROLL
-        for (size_t v = 0; v < GEMM_NV; v++)
-            acc[i][v] = !init ? vf_set1(0) : full ? vf_load(init + 16 * v) : vf_load_n(init + 16 * v, left(n, 16 * v));
-    }
     if (g->init != g->c) /* the output's lines arrive while the products are made */
         UNROLL
         for (size_t i = 0; i < mr; i++)
-            fetch_row(g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0, 1);
-    if (g->init && g->init_row) /* and so do the next tile's beginnings */
+            fetch_row(c + (ptrdiff_t)i * c_row, 1);
+    if (!init)
         UNROLL
         for (size_t i = 0; i < mr; i++)
-            fetch_row(g->init + (ptrdiff_t)(i0 + mr + i) * g->init_row + j0, 1);
-    steps(mr, full, packed, g, acc, a, g->b + j0 / NR * g->b_panel, i0, n);
-    UNROLL
-    for (size_t i = 0; i < mr; i++) {
-        const float *add = g->add ? g->add + (ptrdiff_t)(i0 + i) * g->add_row + j0 : NULL;
-        float *c = g->c + (ptrdiff_t)(i0 + i) * g->c_row + j0;
+            UNROLL
+            for (size_t v = 0; v < GEMM_NV; v++)
+                acc[i][v] = vf_set1(0);
+    else
         UNROLL
-        for (size_t v = 0; v < GEMM_NV; v++) {
-            vf r = acc[i][v];
-            if (add)
-                r = vf_add(full ? vf_load(add + 16 * v) : vf_load_n(add + 16 * v, left(n, 16 * v)), r);
-            if (full)
-                vf_store(c + 16 * v, r);
-            else
-                vf_store_n(c + 16 * v, r, left(n, 16 * v));
+        for (size_t i = 0; i < mr; i++) {
+            load_row(full, acc[i], init + (ptrdiff_t)i * init_row, n);
+            if (init_row) /* and so do the next tile's beginnings */
+                fetch_row(init + (ptrdiff_t)(mr + i) * init_row, 1);
         }
-    }
+    steps(mr, full, lies, b_packed, g, acc, a, g->b + j0 / NR * g->b_panel, i0, n);
+    if (add)
+        UNROLL
+        for (size_t i = 0; i < mr; i++) {
+            vf more[GEMM_NV];
+            load_row(full, more, add + (ptrdiff_t)i * add_row, n);
+            UNROLL
+            for (size_t v = 0; v < GEMM_NV; v++)
+                acc[i][v] = vf_add(more[v], acc[i][v]);
+        }
+    UNROLL
+    for (size_t i = 0; i < mr; i++)
+        UNROLL
+        for (size_t v = 0; v < GEMM_NV; v++)
+            if (full)
+                vf_store(c + (ptrdiff_t)i * c_row + 16 * v, acc[i][v]);
+            else
+                vf_store_n(c + (ptrdiff_t)i * c_row + 16 * v, acc[i][v], left(n, 16 * v));
 }
 
 #define TILE_FUNCTION(mr)                                                                                              \
     static __attribute__((noinline)) void tile_##mr(const struct gemm *g, size_t i0, size_t j0, size_t n)              \
     {                                                                                                                  \
         if (n == NR && g->a_panel && g->b_row == NR)                                                                   \
-            tile(mr, true, true, g, i0, j0, NR);                                                                       \
+            tile(mr, true, PANELS, true, g, i0, j0, NR);                                                               \
+        else if (n == NR && g->a_col == 1 && g->b_row == NR)                                                           \
+            tile(mr, true, ROWS, true, g, i0, j0, NR);                                                                 \
+        else if (n == NR && g->a_row == 1 && g->b_row == NR)                                                           \
+            tile(mr, true, COLUMNS, true, g, i0, j0, NR);                                                              \
         else if (n == NR)                                                                                              \
-            tile(mr, true, false, g, i0, j0, NR);                                                                      \
+            tile(mr, true, ANY, false, g, i0, j0, NR);                                                                 \
         else                                                                                                           \
-            tile(mr, false, false, g, i0, j0, n);                                                                      \
+            tile(mr, false, ANY, false, g, i0, j0, n);                                                                 \
     }
 TILE_FUNCTION(1)
 TILE_FUNCTION(2)
