@@ -83,6 +83,12 @@ size_t attention__row_floats(size_t keys)
     return (ceil_div(keys, 16) | 1) * 16;
 }
 
+size_t attention__padded(size_t n, size_t room)
+{
+    const size_t whole = ceil_div(n, 16) * 16;
+    return whole < room ? whole : room;
+}
+
 size_t attention__widest_row(size_t T, size_t window)
 {
     const size_t beside = ATTENTION_BAND + kernels_get()->nr;
@@ -156,9 +162,9 @@ static void forward_run(struct sphere *me, const void *ctx, size_t begin, size_t
             attention__product(p, P, h.q + q0 * s.E, s.E, 1, keys + v.begin * d, d, m, v.end - v.begin, d, false);
             for (size_t i = 0; i < m; i++) {
                 const size_t q = q0 + i, from = attention__first_key(h.first, q, a->window);
+                const size_t total = attention__padded(v.end - from, P - (from - v.begin));
                 float *row = p + i * P + (from - v.begin);
-                kn->softmax_f32(row, q + 1 - from, v.end - from, scale, &a->max[h.stats + q],
-                                &a->inverse_sum[h.stats + q]);
+                kn->softmax_f32(row, q + 1 - from, total, scale, &a->max[h.stats + q], &a->inverse_sum[h.stats + q]);
                 attention__drop(&a->dropout, row, 0, q + 1 - from, h.mask_row + q);
                 memset(p + i * P + (v.low - v.begin), 0, (from - v.low) * sizeof(float));
             }

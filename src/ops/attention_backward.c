@@ -55,8 +55,9 @@ static void scores(const struct attention *a, const struct attention_head *h, co
         for (size_t i = 0; i < rows; i++, p += x->row, ds += x->row, dropped += x->row) {
             const size_t row = q0 + i0 + i, own = attention__first_key(h->first, row, a->window);
             const size_t from = least(most(own, low), end), to = most(least(row + 1, end), from), valid = to - from;
+            const size_t total = attention__padded(end - from, x->row - (from - k0));
             float *pi = p + (from - k0), *di = ds + (from - k0), *dropped_i = dropped + (from - k0);
-            kn->softmax_again_f32(pi, valid, end - from, scale, a->max[h->stats + row], a->inverse_sum[h->stats + row]);
+            kn->softmax_again_f32(pi, valid, total, scale, a->max[h->stats + row], a->inverse_sum[h->stats + row]);
             memset(p + (low - k0), 0, (from - low) * sizeof(float));
             memset(ds + (low - k0), 0, (from - low) * sizeof(float));
             if (a->dropout.threshold) {
@@ -64,7 +65,7 @@ static void scores(const struct attention *a, const struct attention_head *h, co
                 attention__drop(&a->dropout, dropped_i, from - own, valid, h->mask_row + row);
                 attention__drop(&a->dropout, di, from - own, valid, h->mask_row + row);
             }
-            kn->softmax_backward_f32(di, pi, valid, end - from, dot[row], scale);
+            kn->softmax_backward_f32(di, pi, valid, total, dot[row], scale);
         }
     }
 }
@@ -173,11 +174,16 @@ size_t attention_backward_units(const struct attention *a)
     return a->batch * a->kv_heads;
 }
 
+/* Beside products, in the time that a multiply-add of theirs takes: for each pair the exponential and what follows, and two
+ * masks; for each element of a head's rows, packing and moving. */
+enum { PAIR_COST = 100, MASKED_PAIR_COST = 180, ELEMENT_COST = 80 };
+
 struct work attention_backward_work(const struct attention *a)
 {
+    const uint64_t pair = 10 * a->head_dim + PAIR_COST + (a->dropout.threshold ? MASKED_PAIR_COST : 0);
+    const uint64_t head = attention__computed_pairs(a->seq_len, a->window) * pair + a->seq_len * a->head_dim * ELEMENT_COST;
     return (struct work){.units = attention_backward_units(a),
-                         .cost = 10 * attention__computed_pairs(a->seq_len, a->window) * a->head_dim *
-                                 (a->heads / a->kv_heads),
+                         .cost = head * (a->heads / a->kv_heads),
                          .run = backward_run,
                          .ctx = a};
 }

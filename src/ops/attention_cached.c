@@ -56,8 +56,9 @@ void attention_cached(struct sphere *me, const struct attention_cache *c, float 
                                v.end - v.begin, d, false);
             for (size_t i = 0; i < m; i++) {
                 const size_t at = pos + q0 + i, from = attention__first_key(NULL, at, c->window);
+                const size_t total = attention__padded(v.end - from, P - (from - v.begin));
                 float max, inverse;
-                kn->softmax_f32(p + i * P + (from - v.begin), at + 1 - from, v.end - from, scale, &max, &inverse);
+                kn->softmax_f32(p + i * P + (from - v.begin), at + 1 - from, total, scale, &max, &inverse);
                 memset(p + i * P + (v.low - v.begin), 0, (from - v.low) * sizeof(float));
             }
             attention__product(out + q0 * A + h * d, A, p + (v.low - v.begin), P, 1, values + v.low * kn->nr, max_len,

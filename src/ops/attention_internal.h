@@ -47,6 +47,9 @@ size_t attention__row_floats(size_t keys);
 /* And of the widest view of a band. */
 size_t attention__widest_row(size_t T, size_t window);
 
+/* Where the zeros behind n scores may end: a whole vector where the row has room for it. */
+size_t attention__padded(size_t n, size_t room);
+
 /* Bytes of panels of [k,n]. */
 size_t attention__panels_bytes(size_t k, size_t n);
 

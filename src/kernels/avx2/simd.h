@@ -100,6 +100,8 @@ SIMD vf vf_min(vf x, vf y)
 }
 SIMD vf vf_first_n(vf x, size_t n)
 {
+    if (n >= 16)
+        return x;
     return EACH(_mm256_and_ps(x.a, _mm256_castsi256_ps(tail_mask(n, 0))),
                 _mm256_and_ps(x.b, _mm256_castsi256_ps(tail_mask(n, 8))));
 }
@@ -150,6 +152,13 @@ SIMD float vf_sum(vf x)
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+SIMD float vf_greatest(vf x)
+{
+    __m256 h = _mm256_max_ps(x.a, x.b);
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
 SIMD vd vd_zero(void)
 {

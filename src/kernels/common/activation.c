@@ -66,30 +66,26 @@ void K(swiglu_backward_f32)(float *dgate, float *dup, float *y, const float *gat
     }
 }
 
+/* The last vector of a long row begins early and meets some elements again, which a maximum does not mind. */
 SIMD float row_max(const float *x, size_t n, vf scale)
 {
     vf max = vf_set1(-INFINITY);
-    float lane[16];
-    for (size_t i = 0; i < n; i += 16) {
-        vf a = vf_mul(vf_load_n(x + i, n - i), scale);
-        if (n - i < 16) { /* lanes beyond the row must not win */
-            vf_store(lane, vf_set1(-INFINITY));
-            vf_store_n(lane, a, n - i);
-            a = vf_load(lane);
-        }
-        max = vf_max(a, max);
+    if (n < 16) { /* lanes beyond the row must not win */
+        float lane[16];
+        vf_store(lane, max);
+        vf_store_n(lane, vf_mul(vf_load_n(x, n), scale), n);
+        return vf_greatest(vf_load(lane));
     }
-    vf_store(lane, max);
-    float m = lane[0];
-    for (int i = 1; i < 16; i++)
-        m = lane[i] > m ? lane[i] : m;
-    return m;
+    for (size_t i = 0; i + 16 < n; i += 16)
+        max = vf_max(vf_mul(vf_load(x + i), scale), max);
+    return vf_greatest(vf_max(vf_mul(vf_load(x + n - 16), scale), max));
 }
 
-static void fill_zero(float *p, size_t from, size_t to)
+/* Rows are n elements and zeros up to n_total, where the last vector may reach. */
+SIMD void rest_zero(float *p, size_t n, size_t n_total)
 {
-    for (size_t i = from; i < to; i++)
-        p[i] = 0;
+    for (size_t i = (n + 15) / 16 * 16; i < n_total; i += 16)
+        vf_store_n(p + i, vf_set1(0), n_total - i);
 }
 
 void K(softmax_f32)(float *p, size_t n, size_t n_total, float scale, float *max_out, float *inverse_sum)
@@ -99,14 +95,14 @@ void K(softmax_f32)(float *p, size_t n, size_t n_total, float scale, float *max_
     const vf m = vf_set1(max);
     vf sum = vf_set1(0);
     for (size_t i = 0; i < n; i += 16) {
-        vf e = vf_first_n(vf_exp(vf_sub(vf_mul(vf_load_n(p + i, n - i), s), m)), n - i);
+        vf e = vf_first_n(vf_exp(vf_sub(vf_mul(vf_load_n(p + i, n_total - i), s), m)), n - i);
         sum = vf_add(sum, e);
-        vf_store_n(p + i, e, n - i);
+        vf_store_n(p + i, e, n_total - i);
     }
     const float inverse = 1.0f / vf_sum(sum);
     for (size_t i = 0; i < n; i += 16)
-        vf_store_n(p + i, vf_mul(vf_load_n(p + i, n - i), vf_set1(inverse)), n - i);
-    fill_zero(p, n, n_total);
+        vf_store_n(p + i, vf_first_n(vf_mul(vf_load_n(p + i, n_total - i), vf_set1(inverse)), n - i), n_total - i);
+    rest_zero(p, n, n_total);
     *max_out = max;
     *inverse_sum = inverse;
 }
@@ -114,19 +110,21 @@ void K(softmax_f32)(float *p, size_t n, size_t n_total, float scale, float *max_
 void K(softmax_again_f32)(float *p, size_t n, size_t n_total, float scale, float max, float inverse_sum)
 {
     const vf s = vf_set1(scale), m = vf_set1(max), inverse = vf_set1(inverse_sum);
-    for (size_t i = 0; i < n; i += 16)
-        vf_store_n(p + i, vf_mul(vf_exp(vf_sub(vf_mul(vf_load_n(p + i, n - i), s), m)), inverse), n - i);
-    fill_zero(p, n, n_total);
+    for (size_t i = 0; i < n; i += 16) {
+        vf e = vf_exp(vf_sub(vf_mul(vf_load_n(p + i, n_total - i), s), m));
+        vf_store_n(p + i, vf_first_n(vf_mul(e, inverse), n - i), n_total - i);
+    }
+    rest_zero(p, n, n_total);
 }
 
 void K(softmax_backward_f32)(float *ds, const float *p, size_t n, size_t n_total, float dot, float scale)
 {
     const vf d = vf_set1(dot), s = vf_set1(scale);
     for (size_t i = 0; i < n; i += 16) {
-        vf t = vf_mul(vf_load_n(p + i, n - i), vf_sub(vf_load_n(ds + i, n - i), d));
-        vf_store_n(ds + i, vf_mul(t, s), n - i);
+        vf t = vf_mul(vf_load_n(p + i, n_total - i), vf_sub(vf_load_n(ds + i, n_total - i), d));
+        vf_store_n(ds + i, vf_first_n(vf_mul(t, s), n - i), n_total - i);
     }
-    fill_zero(ds, n, n_total);
+    rest_zero(ds, n, n_total);
 }
 
 void K(exp_sum_f32)(float *x, size_t n, float *max_out, float *sum_out)
@@ -176,7 +174,9 @@ void K(dropout_f32)(float *y, const float *x, size_t first, size_t n, uint64_t k
                     float scale)
 {
     const vf s = vf_set1(scale);
-    uint32_t words[64 + 16] = {0}; /* a vector that begins late looks beyond the last */
+    uint32_t words[64 + 16];
+    for (size_t i = 64; i < 64 + 16; i++)
+        words[i] = 0; /* where a vector that begins late ends */
     for (size_t i = 0; i < n;) {
         const size_t at = (first + i) % 64, end = n - i < 64 - at ? n : i + 64 - at;
         philox8(words, key, row, (first + i) / 64 * 16);

@@ -177,6 +177,13 @@ SIMD float vf_sum(vf a) /* folded 8, 4, 2, 1 */
             a.f[i] += a.f[i + w];
     return a.f[0];
 }
+SIMD float vf_greatest(vf a) /* folded likewise, by vf_max */
+{
+    for (int w = 8; w; w /= 2)
+        for (int i = 0; i < w; i++)
+            a.f[i] = a.f[i] > a.f[i + w] ? a.f[i] : a.f[i + w];
+    return a.f[0];
+}
 SIMD vd vd_zero(void)
 {
     return (vd){{0}};
