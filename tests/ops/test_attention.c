@@ -34,11 +34,24 @@ static void run(struct work work, int width, size_t scratch_bytes)
 
 struct shape {
     size_t B, T, H, Hkv, d, window, document; /* mean length of documents; 0: the sequence is one */
+    double dropout;
 };
-static const struct shape shapes[] = {{2, 130, 6, 2, 5, 0, 0},  {1, 130, 6, 2, 5, 37, 0},   {2, 99, 3, 1, 16, 1, 0},
-                                      {1, 200, 4, 4, 7, 48, 0}, {1, 150, 2, 1, 18, 64, 0},  {2, 49, 2, 2, 4, 500, 0},
-                                      {2, 130, 6, 2, 5, 0, 20}, {1, 230, 2, 1, 18, 37, 60}, {2, 99, 3, 1, 16, 1, 9},
-                                      {2, 97, 2, 2, 4, 0, 1},   {1, 200, 4, 4, 7, 48, 130}};
+static const struct shape shapes[] = {
+    {2, 130, 6, 2, 5, 0, 0, 0},
+    {1, 130, 6, 2, 5, 37, 0, 0},
+    {2, 99, 3, 1, 16, 1, 0, 0},
+    {1, 200, 4, 4, 7, 48, 0, 0},
+    {1, 150, 2, 1, 18, 64, 0, 0},
+    {2, 49, 2, 2, 4, 500, 0, 0},
+    {2, 130, 6, 2, 5, 0, 20, 0},
+    {1, 230, 2, 1, 18, 37, 60, 0},
+    {2, 99, 3, 1, 16, 1, 9, 0},
+    {2, 97, 2, 2, 4, 0, 1, 0},
+    {1, 200, 4, 4, 7, 48, 130, 0},
+    {2, 300, 2, 1, 8, 0, 0, 0.3},
+    {1, 300, 4, 2, 9, 150, 0, 0.2},
+    {1, 310, 2, 2, 16, 70, 110, 0.4},
+};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* [B,T], or NULL. */
@@ -77,9 +90,23 @@ static void plain_probabilities(const struct shape *s, const int32_t *first, con
     }
 }
 
-static void plain(const struct shape *s, const int32_t *first, const float *qkv, const float *dout, double *out,
-                  double *dqkv)
+/* What the weight of key j is multiplied with: the mask of a query is counted from the first key it sees. */
+static double kept(const struct shape *s, const struct attention *a, size_t b, size_t h, size_t i, size_t j)
 {
+    if (!(s->dropout > 0))
+        return 1;
+    const size_t window = s->window && i + 1 > s->window ? i + 1 - s->window : 0;
+    const size_t document = a->first ? (size_t)a->first[b * s->T + i] : 0, begin = window > document ? window : document;
+    const size_t e = j < begin ? 0 : j - begin;
+    const uint64_t row = ((a->first_sequence + b) * s->H + h) * s->T + i;
+    const struct rng_block block = philox4x32(a->dropout.key, row, e / 64 * 16 + e % 16);
+    return block.word[e / 16 % 4] < a->dropout.threshold ? 0 : (double)a->dropout.scale;
+}
+
+static void plain(const struct shape *s, const struct attention *a, double *out, double *dqkv)
+{
+    const int32_t *first = a->first;
+    const float *qkv = a->qkv, *dout = a->dout;
     const size_t T = s->T, d = s->d, A = s->H * d, E = A + 2 * s->Hkv * d;
     double *p = malloc(T * T * sizeof *p);
     memset(out, 0, s->B * T * A * sizeof *out);
@@ -94,19 +121,20 @@ static void plain(const struct shape *s, const int32_t *first, const float *qkv,
                 for (int pass = 0; pass < 2; pass++)
                     for (size_t j = 0; j <= i; j++) {
                         const size_t kj = b * T + j;
+                        const double keep = kept(s, a, b, h, i, j);
                         double dp = 0;
                         for (size_t c = 0; c < d; c++)
-                            dp += (double)dout[qi * A + h * d + c] * (double)qkv[kj * E + at_v + c];
+                            dp += keep * (double)dout[qi * A + h * d + c] * (double)qkv[kj * E + at_v + c];
                         if (pass == 0) {
                             total += p[i * T + j] * dp;
                             continue;
                         }
                         const double ds = p[i * T + j] * (dp - total) / sqrt((double)d);
                         for (size_t c = 0; c < d; c++) {
-                            out[qi * A + h * d + c] += p[i * T + j] * (double)qkv[kj * E + at_v + c];
+                            out[qi * A + h * d + c] += keep * p[i * T + j] * (double)qkv[kj * E + at_v + c];
                             dqkv[qi * E + h * d + c] += ds * (double)qkv[kj * E + at_k + c];
                             dqkv[kj * E + at_k + c] += ds * (double)qkv[qi * E + h * d + c];
-                            dqkv[kj * E + at_v + c] += p[i * T + j] * (double)dout[qi * A + h * d + c];
+                            dqkv[kj * E + at_v + c] += keep * p[i * T + j] * (double)dout[qi * A + h * d + c];
                         }
                     }
             }
@@ -133,13 +161,15 @@ START_TEST(test_attention)
                           .out = out,
                           .max = max,
                           .inverse_sum = inverse,
+                          .dropout = dropout_make(77, 3, 1, s->dropout),
+                          .first_sequence = 5,
                           .dout = dout,
                           .dqkv = dqkv};
     const size_t scratch = attention_scratch_bytes(s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 1, scratch);
     memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
     run(attention_backward_work(&a), 1, scratch);
-    plain(s, first, qkv, dout, want, dwant);
+    plain(s, &a, want, dwant);
     for (size_t i = 0; i < n * A; i++)
         ck_assert_msg(!!(fabs((double)out[i] - want[i]) <= 2e-6 * (1 + fabs(want[i]))), "out[%zu] is %.9g, not %.9g", i,
                       (double)out[i], want[i]);
@@ -164,7 +194,7 @@ START_TEST(test_attention)
         attention_cached(&me, &cache, cached + t * A, qkv + t * E, E, t, piece, (struct share){half, s->H});
         t += piece;
     }
-    ck_assert(first || memcmp(cached, out, s->T * A * sizeof *out) == 0);
+    ck_assert(first || s->dropout > 0 || memcmp(cached, out, s->T * A * sizeof *out) == 0);
     arena_release(&me.scratch);
     void *owned[] = {qkv, dout, out, dqkv, max, inverse, again, want, dwant, cached, cache.data, first};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
