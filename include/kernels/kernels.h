@@ -58,7 +58,8 @@ struct gemm {
  *                         direction 1, or -1 for the way back
  * softmax_f32             p[0…n) = exp(scale*p - max) * inverse_sum in place, p[n…n_total) = 0; max of scale*p
  * softmax_again_f32       the same bits from the max and inverse_sum that softmax_f32 wrote
- * softmax_backward_f32    ds = p*(ds - dot)*scale for i < n, 0 up to n_total
+ * softmax_backward_f32    ds = p*(ds - dot)*scale for i < n, 0 up to n_total; with dropped, p after dropout by 1/kept, ds counts
+ *                         as ds*kept, and as 0 where dropped is 0
  * exp_sum_f32             x = exp(x - max) in place, its max and sum
  * exp_f32                 y = exp(x), 1 ulp
  * dot_f32                 sum of x*y

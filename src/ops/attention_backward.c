@@ -63,9 +63,9 @@ static void scores(const struct attention *a, const struct attention_head *h, co
             if (a->dropout.threshold) {
                 memcpy(dropped + (low - k0), p + (low - k0), (end - low) * sizeof(float));
                 attention__drop(&a->dropout, dropped_i, from - own, valid, h->mask_row + row);
-                attention__drop(&a->dropout, di, from - own, valid, h->mask_row + row);
             }
-            kn->softmax_backward_f32(di, pi, valid, total, dot[row], scale);
+            kn->softmax_backward_f32(di, pi, a->dropout.threshold ? dropped_i : NULL, a->dropout.scale, valid, total,
+                                     dot[row], scale);
         }
     }
 }
@@ -174,9 +174,9 @@ size_t attention_backward_units(const struct attention *a)
     return a->batch * a->kv_heads;
 }
 
-/* Beside products, in the time that a multiply-add of theirs takes: for each pair the exponential and what follows, and two
- * masks; for each element of a head's rows, packing and moving. */
-enum { PAIR_COST = 100, MASKED_PAIR_COST = 180, ELEMENT_COST = 80 };
+/* Beside products, in the time that a multiply-add of theirs takes: for each pair the exponential and what follows, and the
+ * mask; for each element of a head's rows, packing and moving. */
+enum { PAIR_COST = 100, MASKED_PAIR_COST = 100, ELEMENT_COST = 80 };
 
 struct work attention_backward_work(const struct attention *a)
 {

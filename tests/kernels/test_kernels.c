@@ -540,12 +540,19 @@ START_TEST(test_rope)
 }
 END_TEST
 
+/* Rows with none, few and many places behind them, what lies there being of no account; the way back without and with
+ * dropout, whose zeros stop a gradient. */
 START_TEST(test_softmax)
 {
+    static const size_t behind[] = {0, 5, 37};
     for (size_t l = 0; l < LENGTHS; l++) {
-        const size_t n = lengths[l], total = n + 5;
-        float *x = numbers(total, 8), *up = numbers(total, 9);
-        const float scale = 0.37f;
+        const size_t n = lengths[l], total = n + behind[l % 3];
+        float *x = numbers(total, 8), *up = numbers(total, 9), *dropped = numbers(total, 10);
+        const float scale = 0.37f, kept = _i ? 1.25f : 1;
+        for (size_t i = n; i < total; i++)
+            x[i] = up[i] = dropped[i] = i % 2 ? NAN : INFINITY;
+        for (size_t i = 0; i < n; i++)
+            dropped[i] = dropped[i] > 0.2f ? dropped[i] : 0;
         struct guarded want = guard(total, NULL), want_ds = guard(total, NULL);
         EACH_ISA(kn)
         {
@@ -559,11 +566,12 @@ START_TEST(test_softmax)
                 sum += exp((double)scale * x[i]);
             for (size_t i = 0; i < n; i++)
                 dot += (double)p.x[i] * up[i];
-            kn->softmax_backward_f32(ds.x, p.x, n, total, (float)dot, scale);
+            kn->softmax_backward_f32(ds.x, p.x, _i ? dropped : NULL, kept, n, total, (float)dot, scale);
             for (size_t i = 0; i < total; i++) {
                 const double q = i < n ? exp((double)scale * x[i]) / sum : 0;
+                const double g = i >= n || (_i && !(dropped[i] > 0)) ? 0 : (double)up[i] * kept;
                 within("softmax", kn, i, (double)p.x[i], q, 1e-6 * q);
-                within("softmax backward", kn, i, (double)ds.x[i], q * ((double)up[i] - dot) * scale, 3e-6 * q + 1e-12);
+                within("softmax backward", kn, i, (double)ds.x[i], q * (g - dot) * scale, 3e-6 * q + 1e-12);
             }
             if (kn->isa == ISA_PORTABLE) {
                 memcpy(want.x, p.x, total * sizeof(float));
@@ -574,7 +582,7 @@ START_TEST(test_softmax)
             release(&p, "softmax"), release(&again, "softmax"), release(&ds, "softmax");
         }
         release(&want, "-"), release(&want_ds, "-");
-        free(x), free(up);
+        free(x), free(up), free(dropped);
     }
 }
 END_TEST
@@ -721,7 +729,7 @@ int main(void)
     tcase_add_test(t, test_swiglu);
     tcase_add_test(t, test_rmsnorm);
     tcase_add_test(t, test_rope);
-    tcase_add_test(t, test_softmax);
+    tcase_add_loop_test(t, test_softmax, 0, 2);
     tcase_add_test(t, test_sums);
     tcase_add_test(t, test_dropout);
     tcase_add_test(t, test_vectors);

@@ -119,6 +119,12 @@ SIMD vf vf_keep_ge(const uint32_t *random, uint32_t threshold, vf x)
 {
     return EACH(keep8(random, threshold, x.a), keep8(random + 8, threshold, x.b));
 }
+SIMD vf vf_keep_nonzero(vf mask, vf x)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    return EACH(_mm256_and_ps(x.a, _mm256_cmp_ps(mask.a, zero, _CMP_NEQ_UQ)),
+                _mm256_and_ps(x.b, _mm256_cmp_ps(mask.b, zero, _CMP_NEQ_UQ)));
+}
 SIMD vq vq_set1(uint32_t x)
 {
     const __m256i v = _mm256_set1_epi64x((int64_t)x);

@@ -94,6 +94,10 @@ SIMD vf vf_keep_ge(const uint32_t *random, uint32_t threshold, vf a)
     __mmask16 keep = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(random), _mm512_set1_epi32((int)threshold));
     return _mm512_maskz_mov_ps(keep, a);
 }
+SIMD vf vf_keep_nonzero(vf mask, vf a)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(mask, _mm512_setzero_ps(), _CMP_NEQ_UQ), a);
+}
 SIMD vq vq_set1(uint32_t x)
 {
     return _mm512_set1_epi64((int64_t)x);

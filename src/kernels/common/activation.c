@@ -117,11 +117,15 @@ void K(softmax_again_f32)(float *p, size_t n, size_t n_total, float scale, float
     rest_zero(p, n, n_total);
 }
 
-void K(softmax_backward_f32)(float *ds, const float *p, size_t n, size_t n_total, float dot, float scale)
+void K(softmax_backward_f32)(float *ds, const float *p, const float *dropped, float kept, size_t n, size_t n_total,
+                             float dot, float scale)
 {
-    const vf d = vf_set1(dot), s = vf_set1(scale);
+    const vf d = vf_set1(dot), s = vf_set1(scale), by = vf_set1(kept);
     for (size_t i = 0; i < n; i += 16) {
-        vf t = vf_mul(vf_load_n(p + i, n_total - i), vf_sub(vf_load_n(ds + i, n_total - i), d));
+        vf g = vf_load_n(ds + i, n_total - i);
+        if (dropped)
+            g = vf_keep_nonzero(vf_load_n(dropped + i, n_total - i), vf_mul(g, by));
+        vf t = vf_mul(vf_load_n(p + i, n_total - i), vf_sub(g, d));
         vf_store_n(ds + i, vf_first_n(vf_mul(t, s), n - i), n_total - i);
     }
     rest_zero(ds, n, n_total);

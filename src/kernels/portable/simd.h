@@ -138,6 +138,11 @@ SIMD vf vf_keep_ge(const uint32_t *random, uint32_t threshold, vf a) /* lanes wi
     LANES a.f[i] = random[i] >= threshold ? a.f[i] : 0;
     return a;
 }
+SIMD vf vf_keep_nonzero(vf mask, vf a) /* lanes whose mask is 0 become 0 */
+{
+    LANES a.f[i] = mask.f[i] < 0 || mask.f[i] > 0 || mask.f[i] != mask.f[i] ? a.f[i] : 0;
+    return a;
+}
 /* vq: eight words of 32 bits, each in a place of 64 whose upper half is of no account but to vq_high. */
 SIMD vq vq_set1(uint32_t x)
 {
