@@ -52,9 +52,6 @@ double rng_uniform(const struct rng_block *block, int i);
 /* Standard normal number `index` of the key (Box-Muller, one block per number). */
 double rng_normal(uint64_t key, uint64_t index);
 
-/* Writes out[i] = (float)(std * rng_normal(key, first + i)) for i < n, the same bits, several times as fast. */
-void rng_normals(float *out, uint64_t key, uint64_t first, size_t n, double std);
-
 /* The `index`-th member (index < n) of a random permutation of 0 … n-1, n ≥ 1: a Feistel network with
  * cycle walking, so any position can be computed without a table. */
 uint64_t rng_permute(uint64_t key, uint64_t n, uint64_t index);

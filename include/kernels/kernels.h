@@ -65,6 +65,7 @@ struct gemm {
  * dot_f32                 sum of x*y
  * add_f32, scale_f32      y += x; y *= a
  * dropout_f32             y = random(key,row,first+i) < threshold ? 0 : x*scale; y may be x
+ * normals_f32             out[i] = (float)(std * base/rng.h's rng_normal(key, first + i))
  * sumsq_f32               sum of x*x in double
  * adamw_f32               one AdamW update, formula in ops/adamw.h
  */

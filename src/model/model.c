@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "model_internal.h"
+#include "ops/normals.h"
 #include "runtime/parallel.h"
 
 #include <math.h>
@@ -276,7 +277,7 @@ static enum status init_part(size_t begin, size_t end, void *arg)
     const struct init *init = arg;
     const struct param *p = init->param;
     if (p->init_std > 0)
-        rng_normals(init->x + begin, init->key, begin, end - begin, p->init_std);
+        normals(init->x + begin, init->key, begin, end - begin, p->init_std);
     else
         for (size_t j = begin; j < end; j++)
             init->x[j] = p->init_value;
@@ -287,7 +288,6 @@ enum status model_init_weights(struct model *model, uint64_t seed, struct pool *
 {
     const struct parallel_options options = {.min_chunk = 1024, .element_bytes = sizeof(float)};
     enum status status = STATUS_OK;
-    memset(model->data, 0, model->size * sizeof(float));
     for (size_t i = 0; status == STATUS_OK && i < model->num_params; i++) {
         const struct param *p = &model->params[i];
         struct init init = {model->data + p->offset, p, rng_key(seed, RNG_INIT, i, 0)};

@@ -106,27 +106,6 @@ END_TEST
 
 static const uint64_t SIZES[] = {1, 2, 3, 4, 5, 15, 16, 17, 100, 255, 256, 257, 1000, 65536, 65537};
 
-/* Many, so that every branch of the logarithm and the cosine is met; any length, any place to begin. */
-START_TEST(many_normals_have_the_bits_of_each)
-{
-    enum { N = 200003 };
-    static float many[N + 1];
-    const double std = (double)0.02f;
-    rng_normals(many, 77, 5, N, std);
-    for (size_t i = 0; i < N; i++) {
-        const float one = (float)(rng_normal(77, 5 + i) * std);
-        ck_assert_msg(memcmp(&one, &many[i], sizeof one) == 0, "%zu: %a is not %a", i, (double)many[i], (double)one);
-    }
-    for (size_t n = 0; n < 40; n++) {
-        float few[41];
-        few[n] = 9;
-        rng_normals(few, 77, 5 + n, n, std);
-        ck_assert_mem_eq(few, many + n, n * sizeof *few);
-        ck_assert(few[n] == 9);
-    }
-}
-END_TEST
-
 START_TEST(a_permutation_meets_each_once)
 {
     const uint64_t n = SIZES[_i];
@@ -167,7 +146,6 @@ int main(void)
     tcase_add_test(tc, every_coordinate_makes_another_key);
     tcase_add_test(tc, uniforms_are_never_0_or_1);
     tcase_add_loop_test(tc, numbers_follow_their_distribution, 0, 3);
-    tcase_add_test(tc, many_normals_have_the_bits_of_each);
     tcase_add_loop_test(tc, a_permutation_meets_each_once, 0, sizeof SIZES / sizeof SIZES[0]);
     tcase_add_test(tc, permutations_differ_by_key_and_work_for_large_n);
     Suite *suite = suite_create("rng");

@@ -642,6 +642,31 @@ START_TEST(test_sums)
 }
 END_TEST
 
+/* Many, so that every branch of the logarithm and the cosine is met; any length, any place to begin. */
+START_TEST(test_normals)
+{
+    enum { MANY = 100003 };
+    static float many[MANY + 1];
+    const double std = (double)0.02f;
+    EACH_ISA(kn)
+    {
+        kn->normals_f32(many, 77, 5, MANY, std);
+        for (size_t i = 0; i < MANY; i++) {
+            const float one = (float)(rng_normal(77, 5 + i) * std);
+            ck_assert_msg(memcmp(&one, &many[i], sizeof one) == 0, "%s, %zu: %a is not %a", isa_name(kn->isa), i,
+                          (double)many[i], (double)one);
+        }
+        for (size_t n = 0; n < 40; n++) {
+            float few[41];
+            few[n] = 9;
+            kn->normals_f32(few, 77, 5 + n, n, std);
+            ck_assert_mem_eq(few, many + n, n * sizeof *few);
+            ck_assert(few[n] == 9);
+        }
+    }
+}
+END_TEST
+
 /* Dropout keeps the share it should, scales what it keeps, and draws what philox4x32 says element by element. */
 START_TEST(test_dropout)
 {
@@ -731,6 +756,7 @@ int main(void)
     tcase_add_test(t, test_rope);
     tcase_add_loop_test(t, test_softmax, 0, 2);
     tcase_add_test(t, test_sums);
+    tcase_add_test(t, test_normals);
     tcase_add_test(t, test_dropout);
     tcase_add_test(t, test_vectors);
     suite_add_tcase(s, t);

@@ -7,8 +7,8 @@
  *
  * SwiGLU is silu(gate) * up, silu(x) = x s with s = 1 / (1 + exp(-x)), silu' = s + x s (1-s).
  */
-#include "base/rng.h"
 #include "kernels_internal.h"
+#include "philox_internal.h"
 
 #define SQRT_2_OVER_PI 0x1.988454p-1f
 #define CUBIC          0.044715f
@@ -149,28 +149,6 @@ void K(exp_f32)(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
         vf_store_n(y + i, vf_exp(vf_load_n(x + i, n - i)), n - i);
-}
-
-/* Blocks first … first+7 of base/rng.h's philox4x32, side by side: word w of block first+j to words[16*w + j].  first is
- * a multiple of 8, so counting carries nothing upward. */
-SIMD void philox8(uint32_t *words, uint64_t key, uint64_t row, uint64_t first)
-{
-    vq c0 = vq_count((uint32_t)first), c1 = vq_set1((uint32_t)(first >> 32));
-    vq c2 = vq_set1((uint32_t)row), c3 = vq_set1((uint32_t)(row >> 32));
-    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    for (int round = 0; round < 10; round++) {
-        const vq p0 = vq_mul(c0, vq_set1(0xD2511F53u)), p1 = vq_mul(c2, vq_set1(0xCD9E8D57u));
-        c0 = vq_xor(vq_high(p1), vq_xor(c1, vq_set1(k0)));
-        c2 = vq_xor(vq_high(p0), vq_xor(c3, vq_set1(k1)));
-        c1 = p1;
-        c3 = p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    vq_store(words, c0);
-    vq_store(words + 16, c1);
-    vq_store(words + 32, c2);
-    vq_store(words + 48, c3);
 }
 
 /* Element i of the row takes word (i/16)%4 of block (i/64)*16 + i%16. */
