@@ -31,7 +31,10 @@ void *arena_alloc(struct arena *arena, size_t size_bytes);
 size_t arena_mark(const struct arena *arena);
 void arena_reset(struct arena *arena, size_t mark);
 
-/* Writes one byte per page of the whole arena, so that the system gives the memory now and not in the middle of a run. */
+/* Says that all of it will be used, so that large pages cost nothing and save faults. */
+void arena_expect(struct arena *arena);
+
+/* And has the system give it now, not in the middle of a run.  What lies there stays. */
 void arena_touch(struct arena *arena);
 
 #endif

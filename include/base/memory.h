@@ -34,6 +34,10 @@ size_t mem_huge_page_bytes(void);
  * it will not (mem_huge_page_bytes is 0, or the range is not of mem_map). */
 bool mem_advise_huge(void *p, size_t size_bytes);
 
+/* Has the system give part `part` of `parts` of mapped memory now, to the node of the calling thread; what lies there stays.
+ * Any number of threads may do so at once. */
+void mem_touch(void *p, size_t size_bytes, size_t part, size_t parts);
+
 /* The most bytes of memory this process has had at a time (VmHWM: mapped files included); 0 where that is not known. */
 size_t mem_peak_bytes(void);
 

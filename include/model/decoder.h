@@ -48,6 +48,10 @@ struct decoder *decoder_new_training(struct model *model, enum dtype dtype, size
                                      size_t recompute, struct error *err);
 void decoder_free(struct decoder *decoder);
 
+/* Has the system give the memory of a training's decoder now, each buffer's rows where the member runs that owns them: first
+ * touch places them on its node.  Team function, no barrier. */
+void decoder_touch(struct sphere *me, const struct decoder *decoder);
+
 /* Packs the weights; after every change of them and before anything below.  Ends with a barrier. */
 void decoder_pack(struct sphere *me, struct decoder *decoder);
 

@@ -23,7 +23,7 @@ void __asan_unpoison_memory_region(void const volatile *, size_t);
 #define UNPOISON(p, n) ((void)0)
 #endif
 
-enum { LINE = 64, PAGE = 4096, HUGE_FROM_BYTES = 8 << 20 };
+enum { LINE = 64, HUGE_FROM_BYTES = 8 << 20 };
 
 enum status arena_init(struct arena *arena, size_t size_bytes, struct error *err)
 {
@@ -77,14 +77,14 @@ void arena_reset(struct arena *arena, size_t mark)
     arena->used_bytes = mark;
 }
 
-void arena_touch(struct arena *arena)
+void arena_expect(struct arena *arena)
 {
-    /* All of it will be there anyway, so large pages cost nothing and save faults. */
     if (arena->size_bytes >= HUGE_FROM_BYTES)
         mem_advise_huge(arena->base, arena->size_bytes);
-    UNPOISON(arena->base, arena->size_bytes);
-    for (size_t i = 0; i < arena->size_bytes; i += PAGE)
-        ((volatile unsigned char *)arena->base)[i] = 0;
-    if (arena->base)
-        POISON(arena->base + arena->used_bytes, arena->size_bytes - arena->used_bytes);
+}
+
+void arena_touch(struct arena *arena)
+{
+    arena_expect(arena);
+    mem_touch(arena->base, arena->size_bytes, 0, 1);
 }

@@ -14,12 +14,16 @@
 #include <string.h>
 
 struct taker {
-    struct arena *arena; /* NULL: only count */
+    struct arena *arena;      /* takes from it, or */
+    struct sphere *me;        /* touches the member's share of what was taken from `from` on, or only counts */
+    unsigned char *from;
     size_t bytes;
 };
 
 static void *take(struct taker *t, size_t bytes)
 {
+    if (t->me)
+        mem_touch(t->from + t->bytes, bytes, (size_t)t->me->id, (size_t)t->me->width);
     t->bytes += arena_piece_bytes(bytes);
     return t->arena ? arena_alloc(t->arena, bytes) : NULL;
 }
@@ -396,13 +400,13 @@ static struct decoder *make(struct model *model, enum decoder_use use, enum dtyp
     } else if (arena_init(&d->packed_memory, planned.packed_bytes, err) == STATUS_OK &&
                arena_init(&d->activation_memory, planned.activation_bytes, err) == STATUS_OK &&
                arena_init(&d->shared_memory, planned.shared_bytes, err) == STATUS_OK) {
-        if (use == DECODER_TRAIN) { /* the memory comes now or not at all, not in the middle of a run */
-            arena_touch(&d->packed_memory);
-            arena_touch(&d->activation_memory);
-            arena_touch(&d->shared_memory);
+        if (use == DECODER_TRAIN) {
+            arena_expect(&d->packed_memory);
+            arena_expect(&d->activation_memory);
+            arena_expect(&d->shared_memory);
         }
-        struct taker packed = {&d->packed_memory, 0}, acts = {&d->activation_memory, 0},
-                     shared = {&d->shared_memory, 0};
+        struct taker packed = {.arena = &d->packed_memory}, acts = {.arena = &d->activation_memory},
+                     shared = {.arena = &d->shared_memory};
         lay_out_packed(d, &packed);
         lay_out_acts(d, &acts);
         lay_out_shared(d, &shared);
@@ -414,6 +418,20 @@ static struct decoder *make(struct model *model, enum decoder_use use, enum dtyp
     }
     decoder_free(d);
     return NULL;
+}
+
+void decoder_touch(struct sphere *me, const struct decoder *decoder)
+{
+    struct decoder walk = *decoder;
+    struct taker packed = {.me = me, .from = decoder->packed_memory.base},
+                 acts = {.me = me, .from = decoder->activation_memory.base},
+                 shared = {.me = me, .from = decoder->shared_memory.base};
+    walk.packed = NULL;
+    walk.acts = NULL;
+    walk.cache = NULL;
+    lay_out_packed(&walk, &packed);
+    lay_out_acts(&walk, &acts);
+    lay_out_shared(&walk, &shared);
 }
 
 struct decoder *decoder_new(struct model *model, enum decoder_use use, enum dtype dtype, size_t batch, size_t seq_len,

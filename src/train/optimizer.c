@@ -4,6 +4,7 @@
 #include "train/optimizer.h"
 
 #include "base/buffer.h"
+#include "base/memory.h"
 #include "train/optimizer_internal.h"
 #include "train/training_internal.h"
 
@@ -256,6 +257,13 @@ struct optimizer_memory optimizer__plan(const struct train_settings *settings)
         out.scratch_bytes = orthogonal_scratch_bytes(s.rows);
     }
     return out;
+}
+
+void optimizer__touch(struct sphere *me, const struct optimizer_room *room, const struct train_settings *settings)
+{
+    const struct sums s = sum_up(settings);
+    for (size_t k = 0; k < s.optimizer->num_states; k++)
+        mem_touch(room->state[k], s.state_bytes[k], (size_t)me->id, (size_t)me->width);
 }
 
 void optimizer__take(struct optimizer_room *room, const struct train_settings *settings, struct arena *arena)

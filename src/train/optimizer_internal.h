@@ -66,6 +66,8 @@ struct optimizer_memory {
 };
 struct optimizer_memory optimizer__plan(const struct train_settings *settings);
 void optimizer__take(struct optimizer_room *room, const struct train_settings *settings, struct arena *arena);
+/* The member's share of each state (mem_touch). */
+void optimizer__touch(struct sphere *me, const struct optimizer_room *room, const struct train_settings *settings);
 
 /* Of the step after `step`, when `updates` of them were not left out (train/spike.h): the schedules' rates times
  * `factor` follow the steps, AdamW's bias correction the updates. */

@@ -51,6 +51,12 @@ static enum status check_arguments(const struct training *training, const struct
 
 /* What is reserved is taken now, by the sphere that will use it: a run that has begun does not run out of memory later, and takes what was
  * planned, however little of it so many spheres would have touched. */
+static void take_memory(struct sphere *me, void *arg)
+{
+    training__touch(me, arg);
+    arena_touch(&me->scratch);
+}
+
 static void take_scratch(struct sphere *me, void *arg)
 {
     (void)arg;
@@ -125,7 +131,7 @@ struct threaded_training *threaded_training_create_with(struct training *trainin
     s->iterator = batch_iterator;
     s->width = choose_width(training, team_size(s->team));
     training__planned_for(training, team_size(s->team), s->width);
-    team_run(s->team, s->width, take_scratch, NULL);
+    team_run(s->team, s->width, take_memory, training);
     s->start_ns = clock_now_ns();
     if (batch_iterator_position(batch_iterator) != training->sample)
         batch_iterator_seek(batch_iterator, training->sample);

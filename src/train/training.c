@@ -262,7 +262,7 @@ static struct training *create(const struct train_settings *settings, struct err
     if (arena_init(&t->arena, p.gradients + p.head_leaf + p.moments + p.optimizer + p.sums + p.windows, err) !=
         STATUS_OK)
         goto fail;
-    arena_touch(&t->arena);
+    arena_expect(&t->arena);
     size_t size = model_size(t->model);
     t->leaves = settings->batch_size / settings->micro_batch;
     t->blocks = (size + TRAINING_BLOCK - 1) / TRAINING_BLOCK;
@@ -286,6 +286,17 @@ static struct training *create(const struct train_settings *settings, struct err
 fail:
     training_free(t);
     return NULL;
+}
+
+void training__touch(struct sphere *me, struct training *t)
+{
+    const size_t id = (size_t)me->id, width = (size_t)me->width;
+    decoder_touch(me, t->decoder);
+    for (int k = 0; k < t->fold.height; k++)
+        mem_touch(t->fold.buffer[k], model_size(t->model) * sizeof(float), id, width);
+    optimizer__touch(me, &t->room, &t->settings);
+    sphere_barrier(me);
+    mem_touch(t->arena.base, t->arena.size_bytes, id, width); /* what is left */
 }
 
 struct training *training_create_on(const struct train_settings *settings, struct pool *pool, struct error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What a training is made of, for the files of this module.
  *
- * One arena, reserved and touched when the training is made, holds everything that is not the model's or the
- * decoder's: gradients, the optimizer's state, partial sums, the leaf of evaluation.
+ * One arena, reserved when the training is made and touched when it gets its spheres, holds everything that is not the
+ * model's or the decoder's: gradients, the optimizer's state, partial sums, the leaf of evaluation.
  */
 #ifndef TRAIN_TRAINING_INTERNAL_H
 #define TRAIN_TRAINING_INTERNAL_H
@@ -54,6 +54,9 @@ enum status training__plan(const struct train_settings *settings, int num_sphere
 
 /* The training's own plan becomes that of the spheres it has got. */
 void training__planned_for(struct training *t, int num_spheres, int width);
+
+/* Has the system give what was reserved now, each run of parameters where its owner runs.  Team function. */
+void training__touch(struct sphere *me, struct training *t);
 
 /* Elements of the parameter run in the member's share of blocks. */
 struct share training__own_elements(const struct sphere *me, const struct training *t);

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "sanitized.h"
@@ -176,9 +177,34 @@ START_TEST(a_mark_gives_back_what_came_after)
     void *first = arena_alloc(&arena, 1000);
     arena_reset(&arena, mark);
     ck_assert_ptr_eq(arena_alloc(&arena, 10), first);
-    arena_touch(&arena); /* writes a byte a page: only fresh arenas keep their contents */
+    arena_touch(&arena);
+    ck_assert_str_eq(kept, "kept");
     ck_assert_uint_eq(arena_mark(&arena), mark + arena_piece_bytes(10));
     arena_release(&arena);
+}
+END_TEST
+
+/* Parts together give every page, the first and the last of a range that begins and ends anywhere, and change nothing. */
+START_TEST(parts_of_memory_are_given_and_keep_what_they_hold)
+{
+    enum { PAGES = 9 };
+    const size_t page = mem_page_bytes();
+    static const size_t begins[] = {0, 1, 100}, ends[] = {0, 1, 4000};
+    for (size_t parts = 1; parts < 12; parts++)
+        for (size_t i = 0; i < 9; i++) {
+            const size_t begin = begins[i % 3] + page, end = PAGES * page - ends[i / 3];
+            unsigned char *p = mem_map(PAGES * page), given[PAGES];
+            ck_assert_ptr_nonnull(p);
+            p[begin] = 7;
+            for (size_t part = 0; part < parts; part++)
+                mem_touch(p + begin, end - begin, part, parts);
+            ck_assert_int_eq(mincore(p, PAGES * page, given), 0);
+            for (size_t k = 0; k < PAGES; k++)
+                ck_assert_int_eq(given[k] & 1, k > 0);
+            ck_assert_int_eq(p[begin], 7);
+            mem_unmap(p, PAGES * page);
+        }
+    mem_touch(NULL, 0, 0, 1);
 }
 END_TEST
 
@@ -267,6 +293,7 @@ int main(void)
     tcase_add_test(tc, advice_is_for_mapped_memory);
     tcase_add_test(tc, an_arena_holds_the_sum_of_its_pieces);
     tcase_add_test(tc, a_mark_gives_back_what_came_after);
+    tcase_add_test(tc, parts_of_memory_are_given_and_keep_what_they_hold);
     tcase_add_test(tc, an_empty_arena_and_a_refused_one);
     if (!SANITIZED) {
         tcase_add_test_raise_signal(tc, a_piece_that_does_not_fit_is_a_bug, SIGABRT);
