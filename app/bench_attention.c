@@ -6,10 +6,12 @@
 #include "app/options.h"
 #include "ops/attention.h"
 
+#include <string.h>
+
 static const struct option_usage attention_usage = {
     .command = "bench attention",
     .synopsis = "cllm bench attention [options]",
-    .summary = "GFLOP/s of causal attention in f32 as a layer of the decoder does it, forward and backward, and their "
+    .summary = "GFLOP/s of causal attention as a layer of the decoder does it, forward and backward, and their "
                "share of what "
                "the chosen instruction set's multiply-adds reach on registers alone, measured in the same run. Median "
                "of --repeat "
@@ -24,6 +26,7 @@ static const struct option_usage attention_usage = {
 };
 
 struct attention_bench {
+    enum dtype dtype;
     size_t batch, heads, kv_heads, head_dim, window;
     struct bench_list seq_lens;
 };
@@ -103,7 +106,8 @@ static enum status measure_length(const struct bench_ops *b, const struct attent
     l.dqkv = arena_alloc(&memory, qkv);
     l.out = arena_alloc(&memory, out);
     l.dout = arena_alloc(&memory, out);
-    l.a = (struct attention){.batch = s->batch,
+    l.a = (struct attention){.dtype = s->dtype,
+                             .batch = s->batch,
                              .seq_len = seq_len,
                              .heads = s->heads,
                              .kv_heads = s->kv_heads,
@@ -138,7 +142,8 @@ int bench_attention(int argc, char **argv)
                           .dim_names = {"batch", "heads", "kv_heads", "head_dim", "seq_len", "window"},
                           .repeat = 9};
     struct attention_bench s = {.batch = 4, .heads = 12, .head_dim = 64};
-    const char *threads = all, *seq_lens = "256,1024";
+    static const char *const dtypes[] = {"f32", "bf16", NULL};
+    const char *threads = all, *seq_lens = "256,1024", *dtype = "f32";
     struct option_def options[] = {
         OPT_SIZE("batch", &s.batch, 1, 1 << 16, "sequences (4)"),
         OPT_SIZE("heads", &s.heads, 1, 1024, "heads of queries (12)"),
@@ -146,6 +151,7 @@ int bench_attention(int argc, char **argv)
                  "heads of keys and values, a divisor of --heads; without it as many"),
         OPT_SIZE("head-dim", &s.head_dim, 1, 1024, "elements of a head (64)"),
         OPT_TEXT("seq-len", "LIST", &seq_lens, "tokens per sequence, one or more (256,1024)"),
+        OPT_CHOICE("dtype", &dtype, dtypes, "operands of the products (f32)"),
         OPT_SIZE("window", &s.window, 0, 1 << 20, "keys that a query sees, itself included; 0: all before it (0)"),
         BENCH_OPS_FLAGS(&b, &threads),
         OPT_END,
@@ -157,6 +163,8 @@ int bench_attention(int argc, char **argv)
         return code;
     if (s.kv_heads == 0)
         s.kv_heads = s.heads;
+    b.bf16_peak = strcmp(dtype, "bf16") == 0;
+    s.dtype = b.bf16_peak ? DTYPE_BF16 : DTYPE_F32;
     enum status status = bench_parse_list("threads", threads, 1, SPHERES_MAX, &b.threads, &err);
     if (status == STATUS_OK)
         status = bench_parse_list("seq-len", seq_lens, 1, 1 << 20, &s.seq_lens, &err);
@@ -168,7 +176,7 @@ int bench_attention(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     for (size_t i = 0; i < s.seq_lens.n; i++) {
-        const size_t bytes = attention_scratch_bytes((size_t)s.seq_lens.value[i], s.head_dim, s.heads / s.kv_heads, s.window);
+        const size_t bytes = attention_scratch_bytes(s.dtype, (size_t)s.seq_lens.value[i], s.head_dim, s.heads / s.kv_heads, s.window);
         longest = bytes > longest ? bytes : longest;
     }
     status = bench_ops_each_team(&b, longest, measure, &s, &err);

@@ -119,7 +119,7 @@ static void print_heads(const struct bench_ops *b)
 static enum status measure_limits(struct bench_ops *b, struct error *err)
 {
     const int n = team_size(b->team);
-    b->peak_gflops = bench_peak_gflops(b->team, false);
+    b->peak_gflops = bench_peak_gflops(b->team, b->bf16_peak);
     enum status status = b->by_memory ? bench_memory_gbytes(b->team, &b->read_gbytes, err) : STATUS_OK;
     if (status != STATUS_OK || b->csv)
         return status;

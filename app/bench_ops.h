@@ -33,6 +33,7 @@ struct bench_ops {
     struct bench_list threads;
     /* of the team at hand */
     struct team *team;
+    bool bf16_peak; /* the limit is that of bf16 products */
     double peak_gflops, read_gbytes;
 };
 

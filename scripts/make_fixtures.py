@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Make tests/fixtures/*-tiny: small models of every family and what PyTorch says about them.
 
-usage: make_fixtures.py [--out DIR] [--packed] [NAME ...]          (default: tests/fixtures, all but gpt2-tiny)
+usage: make_fixtures.py [--out DIR] [--packed | --rounded] [NAME ...]          (default: tests/fixtures, all but gpt2-tiny)
 
 The models are transformers' own classes without dropout, with sizes that go into nothing evenly and weights drawn wide
 enough that attention is not uniform and no bias is 0, no norm 1.  Their f32 weights are the starting point; everything
@@ -26,12 +26,17 @@ the model sees alone; the same with all of them under one mask and positions tha
         loss [1]                                 mean over the targets that count; inputs and targets as above
         grad.NAME                                of that loss, for some of the parameters
 
+With --rounded only rounded.safetensors is made, of the models that lie there: the loss when the operands of all products, in
+matrices and in attention, are rounded to bf16, and all else is float64.
+
+        loss [1]
+
 No model has a padding token: torch gives its embedding no gradient as an input, and we do not know padding in training.
 
 gpt2-tiny was made with torch 1.13 and transformers 4.44, the others with torch 2.6, transformers 5.23; safetensors 0.8.
 Needed only to make the fixtures anew, never to run the tests.
 """
-import argparse, json, os
+import argparse, json, os, sys
 
 import torch
 import transformers
@@ -167,6 +172,53 @@ def make_packed(name, out):
     print(json.dumps({"fixture": name, "packed": loss.item(), "supervised": int(count), "gradients": len(some)}))
 
 
+def rounded(x):
+    return x.to(torch.bfloat16).to(x.dtype)
+
+
+def rounded_attention(module, q, k, v, mask, scaling=None, **_):
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    scores = rounded(q) @ rounded(k).transpose(-1, -2) * (scaling or q.shape[-1] ** -0.5)
+    weights = torch.softmax(scores + mask[..., :k.shape[-2]], dim=-1)
+    return (rounded(weights) @ rounded(v)).transpose(1, 2).contiguous(), weights
+
+
+class RoundedLinear(torch.nn.Module):
+    def __init__(self, linear):
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+        self.out_in = isinstance(linear, torch.nn.Linear)  # the other kind is GPT-2's Conv1D
+
+    def forward(self, x):
+        weight = rounded(self.weight)
+        y = rounded(x) @ (weight.T if self.out_in else weight)
+        return y if self.bias is None else y + self.bias
+
+
+def round_linears(module):
+    for name, child in module.named_children():
+        if isinstance(child, (torch.nn.Linear, transformers.pytorch_utils.Conv1D)):
+            setattr(module, name, RoundedLinear(child))
+        else:
+            round_linears(child)
+
+
+def make_rounded(name, out):
+    family, _ = FIXTURES[name]
+    model_class = getattr(transformers, {"GPT2": "GPT2LMHeadModel"}.get(family, family + "ForCausalLM"))
+    sys.modules[model_class.__module__].eager_attention_forward = rounded_attention
+    model, _ = load(model_class, out)
+    round_linears(model)
+    at = load_file(os.path.join(out, "expected.safetensors"))
+    with torch.no_grad():
+        logits = model(at["inputs"].long()).logits
+        loss = torch.nn.functional.cross_entropy(logits.view(B * T, -1), at["targets"].long().view(-1))
+    assert logits.dtype == torch.float64 and loss.item() != at["loss"].item(), name
+    save_file({"loss": loss.reshape(1).to(torch.float32)}, os.path.join(out, "rounded.safetensors"), metadata={"format": "pt"})
+    print(json.dumps({"fixture": name, "rounded": loss.item(), "f32": at["loss"].item()}))
+
+
 def make(name, out):
     family, settings = FIXTURES[name]
     classes = {"GPT2": ("GPT2Config", "GPT2LMHeadModel")}.get(family, (family + "Config", family + "ForCausalLM"))
@@ -238,9 +290,10 @@ def make(name, out):
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument("--out", default=os.path.join(HERE, "..", "tests", "fixtures"))
 args.add_argument("--packed", action="store_true")
+args.add_argument("--rounded", action="store_true")
 args.add_argument("names", nargs="*", metavar="NAME", default=[n for n in FIXTURES if n != "gpt2-tiny"])
 args = args.parse_args()
 torch.set_num_threads(1)
 hold_to_float64()
 for fixture in args.names:
-    (make_packed if args.packed else make)(fixture, os.path.join(args.out, fixture))
+    (make_packed if args.packed else make_rounded if args.rounded else make)(fixture, os.path.join(args.out, fixture))

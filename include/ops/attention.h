@@ -17,6 +17,7 @@
 #ifndef OPS_ATTENTION_H
 #define OPS_ATTENTION_H
 
+#include "ops/dtype.h"
 #include "ops/heads.h"
 #include "ops/work.h"
 #include "runtime/sphere.h"
@@ -33,6 +34,7 @@ struct dropout dropout_make(uint64_t step_key, uint64_t layer, uint64_t site, do
 
 /* One layer on a leaf.  Rows of qkv are [q | k | v], H, Hkv and Hkv heads of d floats: E = (H + 2Hkv) d. */
 struct attention {
+    enum dtype dtype;        /* BF16: operands of the products, P and dS among them, are rounded; the rest is f32 */
     size_t batch, seq_len, heads, kv_heads, head_dim;
     size_t window;           /* 0: none */
     const int32_t *first;    /* [B,T]: first key of its sequence that a query may see; NULL: 0 */
@@ -50,7 +52,7 @@ struct work attention_backward_work(const struct attention *a);
 size_t attention_forward_units(const struct attention *a);
 size_t attention_backward_units(const struct attention *a);
 /* Covers forward and backward; group: query heads of a head of keys. */
-size_t attention_scratch_bytes(size_t seq_len, size_t head_dim, size_t group, size_t window);
+size_t attention_scratch_bytes(enum dtype dtype, size_t seq_len, size_t head_dim, size_t group, size_t window);
 
 /* Pairs of a query and a key it sees in a sequence of seq_len. */
 uint64_t attention_pairs(size_t seq_len, size_t window);

@@ -196,7 +196,7 @@ static size_t attention_scratch_of(const struct decoder *d)
             window = 0;
     if (d->use == DECODER_GENERATE)
         return attention_cached_scratch_bytes(d->T, window);
-    return attention_scratch_bytes(d->T, d->D, d->H / d->kv_heads, window);
+    return attention_scratch_bytes(d->dtype, d->T, d->D, d->H / d->kv_heads, window);
 }
 
 static size_t scratch_of(const struct decoder *d)

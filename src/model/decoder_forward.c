@@ -33,7 +33,8 @@ struct attention attention_of(const struct decoder *d, const struct layer_acts *
 {
     const struct model_config *c = &d->model->config;
     const double p = leaf_trains(leaf) ? (double)c->attn_pdrop : 0;
-    return (struct attention){.batch = d->B,
+    return (struct attention){.dtype = d->dtype,
+                              .batch = d->B,
                               .seq_len = d->T,
                               .heads = d->H,
                               .kv_heads = d->kv_heads,

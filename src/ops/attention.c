@@ -89,9 +89,8 @@ size_t attention__padded(size_t n, size_t room)
     return whole < room ? whole : room;
 }
 
-size_t attention__widest_row(size_t T, size_t window)
+size_t attention__widest_row(size_t T, size_t window, size_t beside)
 {
-    const size_t beside = ATTENTION_BAND + kernels_get()->nr;
     return attention__row_floats(window && T > beside && window < T - beside ? window + beside : T);
 }
 
@@ -138,13 +137,27 @@ void attention__drop(const struct dropout *d, float *x, size_t first, size_t n, 
         kernels_get()->dropout_f32(x, x, first, n, d->key, row, d->threshold, d->scale);
 }
 
+void attention__softmax(const struct attention *a, const struct attention_head *h, float *p, size_t row, size_t q0,
+                        size_t m, struct attention_view v)
+{
+    const struct kernels *kn = kernels_get();
+    const float scale = attention__scale(a->head_dim);
+    for (size_t i = 0; i < m; i++, p += row) {
+        const size_t q = q0 + i, from = attention__first_key(h->first, q, a->window), skip = from - v.begin;
+        kn->softmax_f32(p + skip, q + 1 - from, attention__padded(v.end - from, row - skip), scale,
+                        &a->max[h->stats + q], &a->inverse_sum[h->stats + q]);
+        attention__drop(&a->dropout, p + skip, 0, q + 1 - from, h->mask_row + q);
+        memset(p, 0, skip * sizeof *p);
+    }
+}
+
 static void forward_run(struct sphere *me, const void *ctx, size_t begin, size_t end)
 {
     const struct attention *a = ctx;
     const struct kernels *kn = kernels_get();
     const struct attention_shape s = attention__shape(a);
-    const size_t T = s.T, d = s.d, P = attention__widest_row(T, a->window), mark = arena_mark(&me->scratch);
-    const float scale = attention__scale(d);
+    const size_t T = s.T, d = s.d, mark = arena_mark(&me->scratch);
+    const size_t P = attention__widest_row(T, a->window, ATTENTION_BAND + kn->nr);
     float *keys = arena_alloc(&me->scratch, attention__panels_bytes(d, T)),
           *values = arena_alloc(&me->scratch, attention__panels_bytes(T, d));
     float *p = arena_alloc(&me->scratch, ATTENTION_BAND * P * sizeof(float));
@@ -160,14 +173,7 @@ static void forward_run(struct sphere *me, const void *ctx, size_t begin, size_t
             const size_t m = T - q0 < ATTENTION_BAND ? T - q0 : ATTENTION_BAND;
             const struct attention_view v = attention__view(h.first, q0, m, a->window);
             attention__product(p, P, h.q + q0 * s.E, s.E, 1, keys + v.begin * d, d, m, v.end - v.begin, d, false);
-            for (size_t i = 0; i < m; i++) {
-                const size_t q = q0 + i, from = attention__first_key(h.first, q, a->window);
-                const size_t total = attention__padded(v.end - from, P - (from - v.begin));
-                float *row = p + i * P + (from - v.begin);
-                kn->softmax_f32(row, q + 1 - from, total, scale, &a->max[h.stats + q], &a->inverse_sum[h.stats + q]);
-                attention__drop(&a->dropout, row, 0, q + 1 - from, h.mask_row + q);
-                memset(p + i * P + (v.low - v.begin), 0, (from - v.low) * sizeof(float));
-            }
+            attention__softmax(a, &h, p, P, q0, m, v);
             attention__product(a->out + (h.row0 + q0) * s.A + h.column, s.A, p + (v.low - v.begin), P, 1,
                                values + v.low * kn->nr, T, m, d, v.end - v.low, false);
             sphere_count_flops(me, 4 * (uint64_t)m * (v.end - v.low) * d);
@@ -185,15 +191,18 @@ struct work attention_forward_work(const struct attention *a)
 {
     return (struct work){.units = attention_forward_units(a),
                          .cost = 4 * attention__computed_pairs(a->seq_len, a->window) * a->head_dim,
-                         .run = forward_run,
+                         .run = a->dtype == DTYPE_BF16 ? rounded__attention_forward : forward_run,
                          .ctx = a};
 }
 
-size_t attention_scratch_bytes(size_t T, size_t d, size_t group, size_t window)
+size_t attention_scratch_bytes(enum dtype dtype, size_t T, size_t d, size_t group, size_t window)
 {
+    if (dtype == DTYPE_BF16)
+        return rounded__attention_scratch_bytes(T, d, group, window);
+    const size_t row = attention__widest_row(T, window, ATTENTION_BAND + kernels_get()->nr);
     const size_t forward = arena_piece_bytes(attention__panels_bytes(d, T)) +
                            arena_piece_bytes(attention__panels_bytes(T, d)) +
-                           arena_piece_bytes(ATTENTION_BAND * attention__widest_row(T, window) * sizeof(float));
+                           arena_piece_bytes(ATTENTION_BAND * row * sizeof(float));
     const size_t backward = attention__backward_scratch_bytes(T, d, group);
     return forward > backward ? forward : backward;
 }

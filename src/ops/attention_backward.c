@@ -38,35 +38,55 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+void attention__softmax_backward(const struct attention *a, const struct attention_head *h, const float *dot, float *p,
+                                 float *ds, float *dropped, size_t row, size_t q0, size_t m, size_t k0,
+                                 struct attention_view v)
+{
+    const struct kernels *kn = kernels_get();
+    const float scale = attention__scale(a->head_dim);
+    const size_t first = v.begin - k0;
+    for (size_t i = 0; i < m; i++, p += row, ds += row, dropped += row) {
+        const size_t q = q0 + i, own = attention__first_key(h->first, q, a->window);
+        const size_t from = least(most(own, v.low), v.end), valid = least(most(q + 1, from), v.end) - from;
+        const size_t at = from - k0, total = attention__padded(v.end - from, row - at);
+        kn->softmax_again_f32(p + at, valid, total, scale, a->max[h->stats + q], a->inverse_sum[h->stats + q]);
+        memset(p + first, 0, (at - first) * sizeof *p);
+        memset(ds + first, 0, (at - first) * sizeof *ds);
+        if (a->dropout.threshold) {
+            memcpy(dropped + first, p + first, (v.end - v.begin) * sizeof *p);
+            attention__drop(&a->dropout, dropped + at, from - own, valid, h->mask_row + q);
+        }
+        kn->softmax_backward_f32(ds + at, p + at, a->dropout.threshold ? dropped + at : NULL, a->dropout.scale, valid,
+                                 total, dot[q], scale);
+    }
+}
+
+void attention__dots(const struct attention *a, const struct attention_head *h, float *dot)
+{
+    const struct kernels *kn = kernels_get();
+    const struct attention_shape s = attention__shape(a);
+    for (size_t i = 0; i < s.group; i++)
+        for (size_t t = 0; t < s.T; t++) {
+            const size_t at = (h->row0 + t) * s.A + h->column + i * s.d;
+            dot[i * s.T + t] = kn->dot_f32(a->dout + at, a->out + at, s.d);
+        }
+}
+
 /* Scores of queries q0 … q0+m-1 and keys low … k0+n-1, and their gradients; columns are counted from k0. */
 static void scores(const struct attention *a, const struct attention_head *h, const struct space *x, const float *dot,
                    size_t q0, size_t m, size_t k0, size_t n, size_t low)
 {
-    const struct kernels *kn = kernels_get();
     const struct attention_shape s = attention__shape(a);
-    const size_t d = s.d, first = (low - k0) / kn->nr * kn->nr;
-    const float scale = attention__scale(d);
+    const size_t d = s.d, nr = kernels_get()->nr, first = (low - k0) / nr * nr;
     for (size_t i0 = 0; i0 < m; i0 += BAND) {
-        const size_t rows = least(BAND, m - i0), end = least(q0 + i0 + rows, k0 + n);
-        const float *q = h->q + (q0 + i0) * s.E, *dout = a->dout + (h->row0 + q0 + i0) * s.A + h->column;
-        float *p = x->p + i0 * x->row, *ds = x->ds + i0 * x->row, *dropped = x->dropped + i0 * x->row;
-        attention__product(p + first, x->row, q, s.E, 1, x->keys_t + first * d, d, rows, end - k0 - first, d, false);
-        attention__product(ds + first, x->row, dout, s.A, 1, x->values_t + first * d, d, rows, end - k0 - first, d, false);
-        for (size_t i = 0; i < rows; i++, p += x->row, ds += x->row, dropped += x->row) {
-            const size_t row = q0 + i0 + i, own = attention__first_key(h->first, row, a->window);
-            const size_t from = least(most(own, low), end), to = most(least(row + 1, end), from), valid = to - from;
-            const size_t total = attention__padded(end - from, x->row - (from - k0));
-            float *pi = p + (from - k0), *di = ds + (from - k0), *dropped_i = dropped + (from - k0);
-            kn->softmax_again_f32(pi, valid, total, scale, a->max[h->stats + row], a->inverse_sum[h->stats + row]);
-            memset(p + (low - k0), 0, (from - low) * sizeof(float));
-            memset(ds + (low - k0), 0, (from - low) * sizeof(float));
-            if (a->dropout.threshold) {
-                memcpy(dropped + (low - k0), p + (low - k0), (end - low) * sizeof(float));
-                attention__drop(&a->dropout, dropped_i, from - own, valid, h->mask_row + row);
-            }
-            kn->softmax_backward_f32(di, pi, a->dropout.threshold ? dropped_i : NULL, a->dropout.scale, valid, total,
-                                     dot[row], scale);
-        }
+        const size_t rows = least(BAND, m - i0), at = i0 * x->row;
+        const struct attention_view v = {k0 + first, low, least(q0 + i0 + rows, k0 + n)};
+        const size_t cols = v.end - v.begin;
+        attention__product(x->p + at + first, x->row, h->q + (q0 + i0) * s.E, s.E, 1, x->keys_t + first * d, d, rows, cols,
+                           d, false);
+        attention__product(x->ds + at + first, x->row, a->dout + (h->row0 + q0 + i0) * s.A + h->column, s.A, 1,
+                           x->values_t + first * d, d, rows, cols, d, false);
+        attention__softmax_backward(a, h, dot, x->p + at, x->ds + at, x->dropped + at, x->row, q0 + i0, rows, k0, v);
     }
 }
 
@@ -104,11 +124,7 @@ static void unit(struct sphere *me, const struct attention *a, const struct spac
     const size_t T = s.T, d = s.d;
     const struct attention_head shared = attention__head(a, b, kv * s.group);
     float *dk = a->dqkv + (shared.k - a->qkv), *dv = a->dqkv + (shared.v - a->qkv);
-    for (size_t i = 0; i < s.group; i++)
-        for (size_t t = 0; t < T; t++) {
-            const size_t at = (shared.row0 + t) * s.A + shared.column + i * d;
-            x->dot[i * T + t] = kn->dot_f32(a->dout + at, a->out + at, d);
-        }
+    attention__dots(a, &shared, x->dot);
     for (size_t k0 = 0; k0 < T; k0 += KEYS) {
         const size_t n = least(KEYS, T - k0);
         kn->pack_f32(x->keys_t, shared.k + k0 * s.E, 1, (ptrdiff_t)s.E, d, n);
@@ -178,12 +194,17 @@ size_t attention_backward_units(const struct attention *a)
  * mask; for each element of a head's rows, packing and moving. */
 enum { PAIR_COST = 100, MASKED_PAIR_COST = 100, ELEMENT_COST = 80 };
 
-struct work attention_backward_work(const struct attention *a)
+static uint64_t backward_cost(const struct attention *a)
 {
     const uint64_t pair = 10 * a->head_dim + PAIR_COST + (a->dropout.threshold ? MASKED_PAIR_COST : 0);
-    const uint64_t head = attention__computed_pairs(a->seq_len, a->window) * pair + a->seq_len * a->head_dim * ELEMENT_COST;
+    const uint64_t pairs = attention__computed_pairs(a->seq_len, a->window);
+    return (pairs * pair + a->seq_len * a->head_dim * ELEMENT_COST) * (a->heads / a->kv_heads);
+}
+
+struct work attention_backward_work(const struct attention *a)
+{
     return (struct work){.units = attention_backward_units(a),
-                         .cost = head * (a->heads / a->kv_heads),
-                         .run = backward_run,
+                         .cost = backward_cost(a),
+                         .run = a->dtype == DTYPE_BF16 ? rounded__attention_backward : backward_run,
                          .ctx = a};
 }

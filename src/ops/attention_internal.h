@@ -44,8 +44,8 @@ struct attention_view attention__view(const int32_t *first, size_t q0, size_t m,
 /* Floats of a row of scores for a view of `keys`: an odd number of lines, so that rows do not share a set of L1. */
 size_t attention__row_floats(size_t keys);
 
-/* And of the widest view of a band. */
-size_t attention__widest_row(size_t T, size_t window);
+/* And of the widest view, where a block may begin or end `beside` keys beyond a window. */
+size_t attention__widest_row(size_t T, size_t window, size_t beside);
 
 /* Where the zeros behind n scores may end: a whole vector where the row has room for it. */
 size_t attention__padded(size_t n, size_t room);
@@ -60,6 +60,25 @@ void attention__product(float *c, size_t c_row, const float *a, size_t a_row, si
 /* Elements first … first+n-1 of a row of the mask. */
 void attention__drop(const struct dropout *d, float *x, size_t first, size_t n, uint64_t row);
 
+/* From scores to what meets V, in place: softmax and dropout of m queries from q0 on, rows of `row` floats whose first is key
+ * v.begin; writes max and inverse_sum.  Zeros outside a query's own view. */
+void attention__softmax(const struct attention *a, const struct attention_head *h, float *p, size_t row, size_t q0,
+                        size_t m, struct attention_view v);
+
+/* The way back: p, scores, becomes probabilities, ds, the gradient of what met V, that of the scores; dropped, where there is
+ * dropout, what met V.  Columns are counted from key k0; dot: attention__dots of the query head. */
+void attention__softmax_backward(const struct attention *a, const struct attention_head *h, const float *dot, float *p,
+                                 float *ds, float *dropped, size_t row, size_t q0, size_t m, size_t k0,
+                                 struct attention_view v);
+
+/* dot [group,T]: rowsum(O dO) of the query heads that share the head's keys, `h` the first of them. */
+void attention__dots(const struct attention *a, const struct attention_head *h, float *dot);
+
 size_t attention__backward_scratch_bytes(size_t T, size_t d, size_t group);
+
+/* attention_rounded.c: the same with operands of the products rounded to bf16. */
+void rounded__attention_forward(struct sphere *me, const void *attention, size_t begin, size_t end);
+void rounded__attention_backward(struct sphere *me, const void *attention, size_t begin, size_t end);
+size_t rounded__attention_scratch_bytes(size_t T, size_t d, size_t group, size_t window);
 
 #endif

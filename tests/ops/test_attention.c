@@ -4,6 +4,7 @@
  * way back through rotation and norms.
  */
 #include "base/arena.h"
+#include "base/float16.h"
 #include "base/rng.h"
 #include "ops/attention.h"
 #include "ops/heads.h"
@@ -165,7 +166,7 @@ START_TEST(test_attention)
                           .first_sequence = 5,
                           .dout = dout,
                           .dqkv = dqkv};
-    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->H / s->Hkv, s->window);
+    const size_t scratch = attention_scratch_bytes(DTYPE_F32, s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 1, scratch);
     memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
     run(attention_backward_work(&a), 1, scratch);
@@ -202,6 +203,65 @@ START_TEST(test_attention)
 }
 END_TEST
 
+/* Operands that are bf16 already, so that only the rounding of weights and their gradients stands between the formula and
+ * this: a part in 2^9 of each term, of terms that sum up to no more than `most`.  The same bits however units are shared. */
+START_TEST(test_attention_in_bf16)
+{
+    const struct shape *s = &shapes[_i];
+    const size_t n = s->B * s->T, A = s->H * s->d, E = A + 2 * s->Hkv * s->d;
+    float *qkv = numbers(n * E, 1), *dout = numbers(n * A, 2), *out = calloc(n * A, 4), *dqkv = calloc(n * E, 4);
+    float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *again = calloc(n * E, 4);
+    double *want = malloc(n * A * sizeof *want), *dwant = malloc(n * E * sizeof *dwant);
+    int32_t *first = first_of_documents(s);
+    struct attention a = {.dtype = DTYPE_BF16,
+                          .batch = s->B,
+                          .seq_len = s->T,
+                          .heads = s->H,
+                          .kv_heads = s->Hkv,
+                          .head_dim = s->d,
+                          .window = s->window,
+                          .first = first,
+                          .qkv = qkv,
+                          .out = out,
+                          .max = max,
+                          .inverse_sum = inverse,
+                          .dropout = dropout_make(77, 3, 1, s->dropout),
+                          .first_sequence = 5,
+                          .dout = dout,
+                          .dqkv = dqkv};
+    for (size_t i = 0; i < n * E; i++)
+        qkv[i] = f32_of_bf16(bf16_of_f32(qkv[i]));
+    for (size_t i = 0; i < n * A; i++)
+        dout[i] = f32_of_bf16(bf16_of_f32(dout[i]));
+    const size_t scratch = attention_scratch_bytes(DTYPE_BF16, s->T, s->d, s->H / s->Hkv, s->window);
+    run(attention_forward_work(&a), 1, scratch);
+    memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
+    run(attention_backward_work(&a), 1, scratch);
+    plain(s, &a, want, dwant);
+    const double most = s->dropout > 0 ? 16 : 8;
+    double worst = 0, error = 0, size = 0;
+    for (size_t i = 0; i < n * A; i++) {
+        worst = fmax(worst, fabs((double)out[i] - want[i]));
+        ck_assert_msg(!!(fabs((double)out[i] - want[i]) <= most / 512), "out[%zu] is %.9g, not %.9g", i, (double)out[i],
+                      want[i]);
+    }
+    for (size_t i = 0; i < n * E; i++) {
+        error += ((double)dqkv[i] - dwant[i]) * ((double)dqkv[i] - dwant[i]);
+        size += dwant[i] * dwant[i];
+        ck_assert_msg(!!(fabs((double)dqkv[i] - dwant[i]) <= 4 * most / 512), "dqkv[%zu] is %.9g, not %.9g", i,
+                      (double)dqkv[i], dwant[i]);
+    }
+    ck_assert_msg(!!(sqrt(error / size) <= 1.0 / 256), "dqkv is off by %g of its size", sqrt(error / size));
+    ck_assert_msg(s->window == 1 || s->document == 1 || worst > 1e-7, "nothing was rounded"); /* a weight of 1 is exact */
+    a.dqkv = again;
+    run(attention_backward_work(&a), 3, scratch);
+    ck_assert(memcmp(dqkv, again, n * E * sizeof *dqkv) == 0);
+    void *owned[] = {qkv, dout, out, dqkv, max, inverse, again, want, dwant, first};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+END_TEST
+
 /* Each document of a sequence by itself, at the beginning of a sequence of its own: the same numbers, forward and
  * backward, to the last bit. */
 START_TEST(test_documents_are_alone)
@@ -226,7 +286,7 @@ START_TEST(test_documents_are_alone)
                           .inverse_sum = inverse,
                           .dout = dout,
                           .dqkv = dqkv};
-    const size_t scratch = attention_scratch_bytes(s->T, s->d, s->H / s->Hkv, s->window);
+    const size_t scratch = attention_scratch_bytes(DTYPE_F32, s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 2, scratch);
     run(attention_backward_work(&a), 2, scratch);
     size_t documents = 0;
@@ -268,8 +328,8 @@ START_TEST(test_pairs)
     /* with a window only the panels of keys and values grow with the sequence */
     enum { D = 32, MORE = 4800 };
     const size_t panels = 2 * MORE * D * sizeof(float);
-    ck_assert(attention_scratch_bytes(2 * MORE, D, 1, 100) - attention_scratch_bytes(MORE, D, 1, 100) == panels);
-    ck_assert(attention_scratch_bytes(2 * MORE, D, 1, 0) - attention_scratch_bytes(MORE, D, 1, 0) > panels);
+    ck_assert(attention_scratch_bytes(DTYPE_F32, 2 * MORE, D, 1, 100) - attention_scratch_bytes(DTYPE_F32, MORE, D, 1, 100) == panels);
+    ck_assert(attention_scratch_bytes(DTYPE_F32, 2 * MORE, D, 1, 0) - attention_scratch_bytes(DTYPE_F32, MORE, D, 1, 0) > panels);
 }
 END_TEST
 
@@ -365,6 +425,7 @@ int main(void)
     TCase *t = tcase_create("attention");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_attention, 0, SHAPES);
+    tcase_add_loop_test(t, test_attention_in_bf16, 0, SHAPES);
     tcase_add_loop_test(t, test_documents_are_alone, 0, SHAPES);
     tcase_add_test(t, test_pairs);
     tcase_add_test(t, test_angles);
