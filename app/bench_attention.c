@@ -176,7 +176,8 @@ int bench_attention(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     for (size_t i = 0; i < s.seq_lens.n; i++) {
-        const size_t bytes = attention_scratch_bytes(s.dtype, (size_t)s.seq_lens.value[i], s.head_dim, s.heads / s.kv_heads, s.window);
+        const size_t bytes =
+            attention_scratch_bytes(s.dtype, (size_t)s.seq_lens.value[i], s.head_dim, s.heads / s.kv_heads, s.window);
         longest = bytes > longest ? bytes : longest;
     }
     status = bench_ops_each_team(&b, longest, measure, &s, &err);

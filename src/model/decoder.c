@@ -14,8 +14,8 @@
 #include <string.h>
 
 struct taker {
-    struct arena *arena;      /* takes from it, or */
-    struct sphere *me;        /* touches the member's share of what was taken from `from` on, or only counts */
+    struct arena *arena; /* takes from it, or */
+    struct sphere *me;   /* touches the member's share of what was taken from `from` on, or only counts */
     unsigned char *from;
     size_t bytes;
 };

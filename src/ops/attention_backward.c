@@ -21,11 +21,11 @@ enum { BAND = ATTENTION_BAND, QUERIES = 2 * BAND, KEYS = 2 * QUERIES };
 
 /* Panels of a block's keys and queries, its scores, and the sums of its keys. */
 struct space {
-    size_t row;                               /* floats of a row of p, ds and dropped */
+    size_t row;                                 /* floats of a row of p, ds and dropped */
     float *keys_t, *values_t, *keys, *q, *dout; /* panels */
-    float *p, *ds, *dropped;                  /* [QUERIES,row]; without dropout dropped is p */
-    float *dk, *dv;                           /* [KEYS,d] */
-    float *dot;                               /* [group,T]: rowsum(O dO) */
+    float *p, *ds, *dropped;                    /* [QUERIES,row]; without dropout dropped is p */
+    float *dk, *dv;                             /* [KEYS,d] */
+    float *dot;                                 /* [group,T]: rowsum(O dO) */
 };
 
 static size_t least(size_t a, size_t b)
@@ -82,8 +82,8 @@ static void scores(const struct attention *a, const struct attention_head *h, co
         const size_t rows = least(BAND, m - i0), at = i0 * x->row;
         const struct attention_view v = {k0 + first, low, least(q0 + i0 + rows, k0 + n)};
         const size_t cols = v.end - v.begin;
-        attention__product(x->p + at + first, x->row, h->q + (q0 + i0) * s.E, s.E, 1, x->keys_t + first * d, d, rows, cols,
-                           d, false);
+        attention__product(x->p + at + first, x->row, h->q + (q0 + i0) * s.E, s.E, 1, x->keys_t + first * d, d, rows,
+                           cols, d, false);
         attention__product(x->ds + at + first, x->row, a->dout + (h->row0 + q0 + i0) * s.A + h->column, s.A, 1,
                            x->values_t + first * d, d, rows, cols, d, false);
         attention__softmax_backward(a, h, dot, x->p + at, x->ds + at, x->dropped + at, x->row, q0 + i0, rows, k0, v);
@@ -101,17 +101,19 @@ static void block(struct sphere *me, const struct attention *a, const struct att
     scores(a, h, x, dot, q0, m, k0, n, low);
     for (size_t i0 = 0; i0 < m; i0 += BAND) {
         const size_t rows = least(BAND, m - i0), to = least(q0 + i0 + rows, k0 + n);
-        attention__product(dq + i0 * s.E, s.E, x->ds + i0 * x->row + skip, x->row, 1, x->keys + skip * kn->nr, n, rows, d,
-                           to - low, low > attention__first_key(h->first, q0, a->window));
+        attention__product(dq + i0 * s.E, s.E, x->ds + i0 * x->row + skip, x->row, 1, x->keys + skip * kn->nr, n, rows,
+                           d, to - low, low > attention__first_key(h->first, q0, a->window));
     }
     kn->pack_f32(x->q, h->q + q0 * s.E, (ptrdiff_t)s.E, 1, m, d);
     kn->pack_f32(x->dout, a->dout + (h->row0 + q0) * s.A + h->column, (ptrdiff_t)s.A, 1, m, d);
     for (size_t j = low; j < end;) { /* keys before q0 meet all queries, the others those from their band on */
-        const size_t i0 = j < q0 ? 0 : (j - q0) / BAND * BAND, to = j < q0 ? least(q0, end) : least(q0 + i0 + BAND, end);
+        const size_t i0 = j < q0 ? 0 : (j - q0) / BAND * BAND,
+                     to = j < q0 ? least(q0, end) : least(q0 + i0 + BAND, end);
         const size_t at = i0 * x->row + (j - k0);
-        attention__product(x->dv + (j - k0) * d, d, x->dropped + at, 1, x->row, x->dout + i0 * kn->nr, m, to - j, d, m - i0,
+        attention__product(x->dv + (j - k0) * d, d, x->dropped + at, 1, x->row, x->dout + i0 * kn->nr, m, to - j, d,
+                           m - i0, true);
+        attention__product(x->dk + (j - k0) * d, d, x->ds + at, 1, x->row, x->q + i0 * kn->nr, m, to - j, d, m - i0,
                            true);
-        attention__product(x->dk + (j - k0) * d, d, x->ds + at, 1, x->row, x->q + i0 * kn->nr, m, to - j, d, m - i0, true);
         j = to;
     }
     sphere_count_flops(me, 10 * (uint64_t)m * (end - low) * d);
@@ -179,7 +181,8 @@ static void backward_run(struct sphere *me, const void *ctx, size_t begin, size_
 size_t attention__backward_scratch_bytes(size_t T, size_t d, size_t group)
 {
     const size_t keys = least(KEYS, T), queries = least(QUERIES, T);
-    return 2 * arena_piece_bytes(attention__panels_bytes(d, keys)) + arena_piece_bytes(attention__panels_bytes(keys, d)) +
+    return 2 * arena_piece_bytes(attention__panels_bytes(d, keys)) +
+           arena_piece_bytes(attention__panels_bytes(keys, d)) +
            2 * arena_piece_bytes(attention__panels_bytes(queries, d)) +
            3 * arena_piece_bytes(queries * attention__row_floats(keys) * sizeof(float)) +
            2 * arena_piece_bytes(keys * d * sizeof(float)) + arena_piece_bytes(group * T * sizeof(float));

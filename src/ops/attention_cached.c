@@ -21,7 +21,8 @@ size_t attention_cache_bytes(size_t max_len, size_t kv_heads, size_t head_dim)
 
 size_t attention_cached_scratch_bytes(size_t max_len, size_t window)
 {
-    return arena_piece_bytes(ATTENTION_BAND * attention__widest_row(max_len, window, ATTENTION_BAND + kernels_get()->nr) * sizeof(float));
+    return arena_piece_bytes(
+        ATTENTION_BAND * attention__widest_row(max_len, window, ATTENTION_BAND + kernels_get()->nr) * sizeof(float));
 }
 
 void attention_cache_put(const struct attention_cache *c, size_t pos, const float *key, const float *value,
@@ -43,7 +44,8 @@ void attention_cached(struct sphere *me, const struct attention_cache *c, float 
 {
     const struct kernels *kn = kernels_get();
     const size_t d = c->head_dim, A = c->heads * d, max_len = c->max_len, group = c->heads / c->kv_heads;
-    const size_t P = attention__widest_row(max_len, c->window, ATTENTION_BAND + kn->nr), mark = arena_mark(&me->scratch);
+    const size_t P = attention__widest_row(max_len, c->window, ATTENTION_BAND + kn->nr),
+                 mark = arena_mark(&me->scratch);
     const float scale = attention__scale(d);
     float *p = arena_alloc(&me->scratch, ATTENTION_BAND * P * sizeof(float));
     for (size_t h = which.begin; h < which.end; h++) {
@@ -52,8 +54,8 @@ void attention_cached(struct sphere *me, const struct attention_cache *c, float 
         for (size_t q0 = 0; q0 < n; q0 += ATTENTION_BAND) {
             const size_t m = n - q0 < ATTENTION_BAND ? n - q0 : ATTENTION_BAND;
             const struct attention_view v = attention__view(NULL, pos + q0, m, c->window);
-            attention__product(p, P, q + q0 * q_stride + h * d, q_stride, 1, keys + v.begin * d, d, m,
-                               v.end - v.begin, d, false);
+            attention__product(p, P, q + q0 * q_stride + h * d, q_stride, 1, keys + v.begin * d, d, m, v.end - v.begin,
+                               d, false);
             for (size_t i = 0; i < m; i++) {
                 const size_t at = pos + q0 + i, from = attention__first_key(NULL, at, c->window);
                 const size_t total = attention__padded(v.end - from, P - (from - v.begin));

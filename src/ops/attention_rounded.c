@@ -52,8 +52,8 @@ static size_t a_panels_bytes(size_t m, size_t k)
 }
 
 /* C [m,n] = (C +) A·B; a_row 0: A in panels k deep. */
-static void product(float *sum, float *c, size_t c_row, const bf16 *a, size_t a_row, const bf16 *b, size_t b_panel, size_t m,
-                    size_t n, size_t k, bool go_on)
+static void product(float *sum, float *c, size_t c_row, const bf16 *a, size_t a_row, const bf16 *b, size_t b_panel,
+                    size_t m, size_t n, size_t k, bool go_on)
 {
     const struct kernels_bf16 *kn = kernels_bf16_get();
     kn->gemm_bf16(&(struct gemm_bf16){.m = m,
@@ -115,8 +115,8 @@ void rounded__attention_forward(struct sphere *me, const void *attention, size_t
             product(sum, p, P, q, D16, keys + v.begin / kn->nr * panel_of(d), panel_of(d), m, n, d, false);
             attention__softmax(a, &h, p, P, q0, m, v);
             round_rows(p16, P16, p, P, m, n);
-            product(sum, a->out + (h.row0 + q0) * s.A + h.column, s.A, p16, P16, values + v.begin * kn->nr, panel_of(T), m,
-                    d, least(up(n, kn->kr), bf16_padded(T, kn->kr) - v.begin), false);
+            product(sum, a->out + (h.row0 + q0) * s.A + h.column, s.A, p16, P16, values + v.begin * kn->nr, panel_of(T),
+                    m, d, least(up(n, kn->kr), bf16_padded(T, kn->kr) - v.begin), false);
             sphere_count_flops(me, 4 * (uint64_t)m * (v.end - low) * d);
         }
     }
@@ -126,15 +126,15 @@ void rounded__attention_forward(struct sphere *me, const void *attention, size_t
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
 struct space {
-    size_t row, row16, d16;               /* elements of rows of scores in f32 and in bf16, and of a head */
-    bf16 *keys_t, *values_t, *keys;       /* panels of a block of keys */
-    bf16 *q, *dout;                       /* [QUERIES,d16] */
-    bf16 *q_panels, *dout_panels;         /* the same as B */
-    bf16 *p16, *ds16;                     /* [QUERIES,row16] */
-    bf16 *across;                         /* panels of p16's or ds16's transpose */
-    float *p, *ds, *dropped;              /* [QUERIES,row]; without dropout dropped is p */
-    float *dk, *dv;                       /* [KEYS,d] */
-    float *dot;                           /* [group,T] */
+    size_t row, row16, d16;         /* elements of rows of scores in f32 and in bf16, and of a head */
+    bf16 *keys_t, *values_t, *keys; /* panels of a block of keys */
+    bf16 *q, *dout;                 /* [QUERIES,d16] */
+    bf16 *q_panels, *dout_panels;   /* the same as B */
+    bf16 *p16, *ds16;               /* [QUERIES,row16] */
+    bf16 *across;                   /* panels of p16's or ds16's transpose */
+    float *p, *ds, *dropped;        /* [QUERIES,row]; without dropout dropped is p */
+    float *dk, *dv;                 /* [KEYS,d] */
+    float *dot;                     /* [group,T] */
     float *sum;
 };
 
@@ -153,27 +153,30 @@ static void block(struct sphere *me, const struct attention *a, const struct att
         const size_t rows = least(BAND, m - i0), at = i0 * x->row, at16 = i0 * x->row16;
         const struct attention_view v = {k0 + first, low, least(q0 + i0 + rows, k0 + n)};
         const size_t cols = v.end - v.begin;
-        product(x->sum, x->p + at + first, x->row, x->q + i0 * x->d16, x->d16, x->keys_t + part * panel_of(d), panel_of(d),
-                rows, cols, d, false);
+        product(x->sum, x->p + at + first, x->row, x->q + i0 * x->d16, x->d16, x->keys_t + part * panel_of(d),
+                panel_of(d), rows, cols, d, false);
         product(x->sum, x->ds + at + first, x->row, x->dout + i0 * x->d16, x->d16, x->values_t + part * panel_of(d),
                 panel_of(d), rows, cols, d, false);
         attention__softmax_backward(a, h, dot, x->p + at, x->ds + at, x->dropped + at, x->row, q0 + i0, rows, k0, v);
         round_rows(x->p16 + at16 + first, x->row16, x->dropped + at + first, x->row, rows, cols);
         round_rows(x->ds16 + at16 + first, x->row16, x->ds + at + first, x->row, rows, cols);
-        product(x->sum, dq + i0 * s.E, s.E, x->ds16 + at16 + first, x->row16, x->keys + first * kn->nr, panel_of(n), rows, d,
-                least(up(cols, kn->kr), bf16_padded(n, kn->kr) - first),
+        product(x->sum, dq + i0 * s.E, s.E, x->ds16 + at16 + first, x->row16, x->keys + first * kn->nr, panel_of(n),
+                rows, d, least(up(cols, kn->kr), bf16_padded(n, kn->kr) - first),
                 low > attention__first_key(h->first, q0, a->window));
     }
     kn->pack_b_f32(x->q_panels, panel_of(m), q, (ptrdiff_t)s.E, 1, m, d);
     kn->pack_b_f32(x->dout_panels, panel_of(m), dout, (ptrdiff_t)s.A, 1, m, d);
     for (size_t j = low; j < end;) { /* keys before q0 meet all queries, the others those from their band on */
-        const size_t i0 = j < q0 ? 0 : (j - q0) / BAND * BAND, to = j < q0 ? least(q0, end) : least(q0 + i0 + BAND, end);
+        const size_t i0 = j < q0 ? 0 : (j - q0) / BAND * BAND,
+                     to = j < q0 ? least(q0, end) : least(q0 + i0 + BAND, end);
         const size_t at16 = i0 * x->row16 + (j - k0), keys = to - j, k = m - i0;
         const size_t panel = bf16_padded(k, kn->kr) * kn->mr;
         kn->pack_a_bf16(x->across, panel, x->p16 + at16, x->row16, keys, k);
-        product(x->sum, x->dv + (j - k0) * d, d, x->across, 0, x->dout_panels + i0 * kn->nr, panel_of(m), keys, d, k, true);
+        product(x->sum, x->dv + (j - k0) * d, d, x->across, 0, x->dout_panels + i0 * kn->nr, panel_of(m), keys, d, k,
+                true);
         kn->pack_a_bf16(x->across, panel, x->ds16 + at16, x->row16, keys, k);
-        product(x->sum, x->dk + (j - k0) * d, d, x->across, 0, x->q_panels + i0 * kn->nr, panel_of(m), keys, d, k, true);
+        product(x->sum, x->dk + (j - k0) * d, d, x->across, 0, x->q_panels + i0 * kn->nr, panel_of(m), keys, d, k,
+                true);
         j = to;
     }
     sphere_count_flops(me, 10 * (uint64_t)m * (end - low) * d);

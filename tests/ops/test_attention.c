@@ -38,20 +38,11 @@ struct shape {
     double dropout;
 };
 static const struct shape shapes[] = {
-    {2, 130, 6, 2, 5, 0, 0, 0},
-    {1, 130, 6, 2, 5, 37, 0, 0},
-    {2, 99, 3, 1, 16, 1, 0, 0},
-    {1, 200, 4, 4, 7, 48, 0, 0},
-    {1, 150, 2, 1, 18, 64, 0, 0},
-    {2, 49, 2, 2, 4, 500, 0, 0},
-    {2, 130, 6, 2, 5, 0, 20, 0},
-    {1, 230, 2, 1, 18, 37, 60, 0},
-    {2, 99, 3, 1, 16, 1, 9, 0},
-    {2, 97, 2, 2, 4, 0, 1, 0},
-    {1, 200, 4, 4, 7, 48, 130, 0},
-    {2, 300, 2, 1, 8, 0, 0, 0.3},
-    {1, 300, 4, 2, 9, 150, 0, 0.2},
-    {1, 310, 2, 2, 16, 70, 110, 0.4},
+    {2, 130, 6, 2, 5, 0, 0, 0},     {1, 130, 6, 2, 5, 37, 0, 0},      {2, 99, 3, 1, 16, 1, 0, 0},
+    {1, 200, 4, 4, 7, 48, 0, 0},    {1, 150, 2, 1, 18, 64, 0, 0},     {2, 49, 2, 2, 4, 500, 0, 0},
+    {2, 130, 6, 2, 5, 0, 20, 0},    {1, 230, 2, 1, 18, 37, 60, 0},    {2, 99, 3, 1, 16, 1, 9, 0},
+    {2, 97, 2, 2, 4, 0, 1, 0},      {1, 200, 4, 4, 7, 48, 130, 0},    {2, 300, 2, 1, 8, 0, 0, 0.3},
+    {1, 300, 4, 2, 9, 150, 0, 0.2}, {1, 310, 2, 2, 16, 70, 110, 0.4},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -97,7 +88,8 @@ static double kept(const struct shape *s, const struct attention *a, size_t b, s
     if (!(s->dropout > 0))
         return 1;
     const size_t window = s->window && i + 1 > s->window ? i + 1 - s->window : 0;
-    const size_t document = a->first ? (size_t)a->first[b * s->T + i] : 0, begin = window > document ? window : document;
+    const size_t document = a->first ? (size_t)a->first[b * s->T + i] : 0,
+                 begin = window > document ? window : document;
     const size_t e = j < begin ? 0 : j - begin;
     const uint64_t row = ((a->first_sequence + b) * s->H + h) * s->T + i;
     const struct rng_block block = philox4x32(a->dropout.key, row, e / 64 * 16 + e % 16);
@@ -252,7 +244,8 @@ START_TEST(test_attention_in_bf16)
                       (double)dqkv[i], dwant[i]);
     }
     ck_assert_msg(!!(sqrt(error / size) <= 1.0 / 256), "dqkv is off by %g of its size", sqrt(error / size));
-    ck_assert_msg(s->window == 1 || s->document == 1 || worst > 1e-7, "nothing was rounded"); /* a weight of 1 is exact */
+    ck_assert_msg(s->window == 1 || s->document == 1 || worst > 1e-7,
+                  "nothing was rounded"); /* a weight of 1 is exact */
     a.dqkv = again;
     run(attention_backward_work(&a), 3, scratch);
     ck_assert(memcmp(dqkv, again, n * E * sizeof *dqkv) == 0);
@@ -328,8 +321,12 @@ START_TEST(test_pairs)
     /* with a window only the panels of keys and values grow with the sequence */
     enum { D = 32, MORE = 4800 };
     const size_t panels = 2 * MORE * D * sizeof(float);
-    ck_assert(attention_scratch_bytes(DTYPE_F32, 2 * MORE, D, 1, 100) - attention_scratch_bytes(DTYPE_F32, MORE, D, 1, 100) == panels);
-    ck_assert(attention_scratch_bytes(DTYPE_F32, 2 * MORE, D, 1, 0) - attention_scratch_bytes(DTYPE_F32, MORE, D, 1, 0) > panels);
+    ck_assert(attention_scratch_bytes(DTYPE_F32, 2 * MORE, D, 1, 100) -
+                  attention_scratch_bytes(DTYPE_F32, MORE, D, 1, 100) ==
+              panels);
+    ck_assert(attention_scratch_bytes(DTYPE_F32, 2 * MORE, D, 1, 0) -
+                  attention_scratch_bytes(DTYPE_F32, MORE, D, 1, 0) >
+              panels);
 }
 END_TEST
 
@@ -362,18 +359,18 @@ END_TEST
  * that begin anew at documents too. */
 START_TEST(test_heads)
 {
-    enum { B = 2, T = 5, H = 3, HKV = 1, D = 6, E = (H + 2 * HKV) * D, ROWS = B * T };
+    enum { B = 2, T = 5, H = 3, HKV = 1, D = 6, E = (H + 2 * HKV) * D, TOKENS = B * T };
     double f[D / 2];
-    float cosine[T * D / 2], sine[T * D / 2], raw[ROWS * (H + HKV) * D], rstd[(H + HKV) * ROWS];
+    float cosine[T * D / 2], sine[T * D / 2], raw[TOKENS * (H + HKV) * D], rstd[(H + HKV) * TOKENS];
     float dq[B * H * D], dk[B * HKV * D];
     rope_frequencies(f, D / 2, 50);
     rope_angles(cosine, sine, f, D / 2, 0, T);
-    float *x = numbers(ROWS * E, 5), *u = numbers(ROWS * E, 6), *w = numbers(2 * D, 7), *dx = malloc(ROWS * E * 4),
-          *y = malloc(ROWS * E * 4);
-    static const int32_t first[ROWS] = {0, 0, 2, 2, 2, 0, 1, 1, 1, 4};
-    struct heads h = {H, HKV, D, T, _i ? first : NULL, cosine, sine, w, w + D, 1e-5f, raw, rstd, ROWS, dq, dk};
-    memcpy(y, x, ROWS * E * 4);
-    heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV});
+    float *x = numbers(TOKENS * E, 5), *u = numbers(TOKENS * E, 6), *w = numbers(2 * D, 7),
+          *dx = malloc(TOKENS * E * 4), *y = malloc(TOKENS * E * 4);
+    static const int32_t first[TOKENS] = {0, 0, 2, 2, 2, 0, 1, 1, 1, 4};
+    struct heads h = {H, HKV, D, T, _i ? first : NULL, cosine, sine, w, w + D, 1e-5f, raw, rstd, TOKENS, dq, dk};
+    memcpy(y, x, TOKENS * E * 4);
+    heads_forward(&h, y, 0, TOKENS, (struct share){0, H + HKV});
     ck_assert(memcmp(y + (H + HKV) * D, x + (H + HKV) * D, HKV * D * 4) == 0); /* values are left alone */
     if (_i) { /* row 8 is the third of its document, so at the angle of position 2 */
         float *third = malloc(E * 4);
@@ -382,11 +379,11 @@ START_TEST(test_heads)
         heads_forward(&h, third, 2, 1, (struct share){0, H + HKV});
         ck_assert(memcmp(third, y + 8 * E, E * 4) == 0);
         h.first = first;
-        memcpy(y, x, ROWS * E * 4);
-        heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV}); /* raw and rstd anew */
+        memcpy(y, x, TOKENS * E * 4);
+        heads_forward(&h, y, 0, TOKENS, (struct share){0, H + HKV}); /* raw and rstd anew */
         free(third);
     }
-    memcpy(dx, u, ROWS * E * 4);
+    memcpy(dx, u, TOKENS * E * 4);
     for (size_t b = 0; b < B; b++)
         for (size_t i = 0; i < H + HKV; i++)
             heads_backward(&h, dx, b, i);
@@ -397,17 +394,17 @@ START_TEST(test_heads)
                 dw[c] += (double)dq[(b * H + i) * D + c];
             dw[D + c] += (double)dk[b * D + c];
         }
-    for (int k = 0; k < ROWS * (H + HKV) * D + 2 * D; k++) {
+    for (int k = 0; k < TOKENS * (H + HKV) * D + 2 * D; k++) {
         const int row = k / ((H + HKV) * D);
-        float *at = row < ROWS ? &x[row * E + k % ((H + HKV) * D)] : &w[k - ROWS * (H + HKV) * D];
-        const double got = row < ROWS ? (double)dx[at - x] : dw[at - w];
+        float *at = row < TOKENS ? &x[row * E + k % ((H + HKV) * D)] : &w[k - TOKENS * (H + HKV) * D];
+        const double got = row < TOKENS ? (double)dx[at - x] : dw[at - w];
         const float old = *at;
         double value[2] = {0, 0};
         for (int side = 0; side < 2; side++) {
             *at = side ? old - 0.01f : old + 0.01f;
-            memcpy(y, x, ROWS * E * 4);
-            heads_forward(&h, y, 0, ROWS, (struct share){0, H + HKV});
-            for (int i = 0; i < ROWS * E; i++)
+            memcpy(y, x, TOKENS * E * 4);
+            heads_forward(&h, y, 0, TOKENS, (struct share){0, H + HKV});
+            for (int i = 0; i < TOKENS * E; i++)
                 value[side] += i % E < (H + HKV) * D ? (double)y[i] * u[i] : 0;
             *at = old;
         }
