@@ -61,7 +61,7 @@ void attention__softmax_backward(const struct attention *a, const struct attenti
     }
 }
 
-void attention__dots(const struct attention *a, const struct attention_head *h, float *dot)
+static void make_dots(const struct attention *a, const struct attention_head *h, float *dot)
 {
     const struct kernels *kn = kernels_get();
     const struct attention_shape s = attention__shape(a);
@@ -91,9 +91,10 @@ static void scores(const struct attention *a, const struct attention_head *h, co
 }
 
 /* What a block of queries and a block of keys from low on give each other. */
-static void block(struct sphere *me, const struct attention *a, const struct attention_head *h, const struct space *x,
+static void block(struct sphere *me, const struct attention *a, const void *space, const struct attention_head *h,
                   const float *dot, size_t q0, size_t m, size_t k0, size_t n, size_t low)
 {
+    const struct space *x = space;
     const struct kernels *kn = kernels_get();
     const struct attention_shape s = attention__shape(a);
     const size_t d = s.d, end = least(q0 + m, k0 + n), skip = low - k0;
@@ -119,33 +120,31 @@ static void block(struct sphere *me, const struct attention *a, const struct att
     sphere_count_flops(me, 10 * (uint64_t)m * (end - low) * d);
 }
 
-static void unit(struct sphere *me, const struct attention *a, const struct space *x, size_t b, size_t kv)
+void attention__backward_unit(struct sphere *me, const struct attention *a, const struct attention_walk *w, size_t b,
+                              size_t kv)
 {
-    const struct kernels *kn = kernels_get();
     const struct attention_shape s = attention__shape(a);
     const size_t T = s.T, d = s.d;
     const struct attention_head shared = attention__head(a, b, kv * s.group);
     float *dk = a->dqkv + (shared.k - a->qkv), *dv = a->dqkv + (shared.v - a->qkv);
-    attention__dots(a, &shared, x->dot);
-    for (size_t k0 = 0; k0 < T; k0 += KEYS) {
-        const size_t n = least(KEYS, T - k0);
-        kn->pack_f32(x->keys_t, shared.k + k0 * s.E, 1, (ptrdiff_t)s.E, d, n);
-        kn->pack_f32(x->values_t, shared.v + k0 * s.E, 1, (ptrdiff_t)s.E, d, n);
-        kn->pack_f32(x->keys, shared.k + k0 * s.E, (ptrdiff_t)s.E, 1, n, d);
-        memset(x->dk, 0, n * d * sizeof(float));
-        memset(x->dv, 0, n * d * sizeof(float));
+    make_dots(a, &shared, w->dot);
+    for (size_t k0 = 0; k0 < T; k0 += w->keys) {
+        const size_t n = least(w->keys, T - k0);
+        w->pack(a, w->space, &shared, k0, n);
+        memset(w->dk, 0, n * d * sizeof(float));
+        memset(w->dv, 0, n * d * sizeof(float));
         for (size_t i = 0; i < s.group; i++) {
             const struct attention_head h = attention__head(a, b, kv * s.group + i);
-            for (size_t q0 = k0; q0 < T; q0 += QUERIES) {
+            for (size_t q0 = k0; q0 < T; q0 += w->queries) {
                 const size_t low = most(attention__first_key(h.first, q0, a->window), k0);
                 if (low >= k0 + n)
                     break; /* neither does any later query see these keys */
-                block(me, a, &h, x, x->dot + i * T, q0, least(QUERIES, T - q0), k0, n, low);
+                w->block(me, a, w->space, &h, w->dot + i * T, q0, least(w->queries, T - q0), k0, n, low);
             }
         }
         for (size_t j = 0; j < n; j++) {
-            memcpy(dk + (k0 + j) * s.E, x->dk + j * d, d * sizeof(float));
-            memcpy(dv + (k0 + j) * s.E, x->dv + j * d, d * sizeof(float));
+            memcpy(dk + (k0 + j) * s.E, w->dk + j * d, d * sizeof(float));
+            memcpy(dv + (k0 + j) * s.E, w->dv + j * d, d * sizeof(float));
         }
     }
     if (!a->made_by)
@@ -153,6 +152,16 @@ static void unit(struct sphere *me, const struct attention *a, const struct spac
     for (size_t i = 0; i < s.group; i++)
         heads_backward(a->made_by, a->dqkv, b, kv * s.group + i);
     heads_backward(a->made_by, a->dqkv, b, a->heads + kv);
+}
+
+static void pack(const struct attention *a, const void *space, const struct attention_head *h, size_t k0, size_t n)
+{
+    const struct kernels *kn = kernels_get();
+    const struct space *x = space;
+    const struct attention_shape s = attention__shape(a);
+    kn->pack_f32(x->keys_t, h->k + k0 * s.E, 1, (ptrdiff_t)s.E, s.d, n);
+    kn->pack_f32(x->values_t, h->v + k0 * s.E, 1, (ptrdiff_t)s.E, s.d, n);
+    kn->pack_f32(x->keys, h->k + k0 * s.E, (ptrdiff_t)s.E, 1, n, s.d);
 }
 
 static void backward_run(struct sphere *me, const void *ctx, size_t begin, size_t end)
@@ -173,8 +182,9 @@ static void backward_run(struct sphere *me, const void *ctx, size_t begin, size_
                       .dv = arena_alloc(memory, keys * d * sizeof(float)),
                       .dot = arena_alloc(memory, a->heads / a->kv_heads * a->seq_len * sizeof(float))};
     x.dropped = a->dropout.threshold ? arena_alloc(memory, queries * row * sizeof(float)) : x.p;
+    const struct attention_walk walk = {QUERIES, KEYS, x.dk, x.dv, x.dot, pack, block, &x};
     for (size_t i = begin; i < end; i++)
-        unit(me, a, &x, i / a->kv_heads, i % a->kv_heads);
+        attention__backward_unit(me, a, &walk, i / a->kv_heads, i % a->kv_heads);
     arena_reset(&me->scratch, mark);
 }
 

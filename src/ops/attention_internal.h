@@ -66,13 +66,24 @@ void attention__softmax(const struct attention *a, const struct attention_head *
                         size_t m, struct attention_view v);
 
 /* The way back: p, scores, becomes probabilities, ds, the gradient of what met V, that of the scores; dropped, where there is
- * dropout, what met V.  Columns are counted from key k0; dot: attention__dots of the query head. */
+ * dropout, what met V.  Columns are counted from key k0; dot: rowsum(O dO) of the query head. */
 void attention__softmax_backward(const struct attention *a, const struct attention_head *h, const float *dot, float *p,
                                  float *ds, float *dropped, size_t row, size_t q0, size_t m, size_t k0,
                                  struct attention_view v);
 
-/* dot [group,T]: rowsum(O dO) of the query heads that share the head's keys, `h` the first of them. */
-void attention__dots(const struct attention *a, const struct attention_head *h, float *dot);
+/* A unit of the backward, sequence b's head kv of keys: blocks of `keys` keys in order, and for each the query heads in order and
+ * in each the blocks of `queries` queries in order that see some of them, from `low` on.  Blocks add to dk and dv. */
+struct attention_walk {
+    size_t queries, keys;
+    float *dk, *dv; /* [keys,d] */
+    float *dot;     /* [group,T]: rowsum(O dO), made first */
+    void (*pack)(const struct attention *a, const void *space, const struct attention_head *h, size_t k0, size_t n);
+    void (*block)(struct sphere *me, const struct attention *a, const void *space, const struct attention_head *h,
+                  const float *dot, size_t q0, size_t m, size_t k0, size_t n, size_t low);
+    const void *space; /* for both */
+};
+void attention__backward_unit(struct sphere *me, const struct attention *a, const struct attention_walk *w, size_t b,
+                              size_t kv);
 
 size_t attention__backward_scratch_bytes(size_t T, size_t d, size_t group);
 

@@ -21,11 +21,6 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static size_t up(size_t n, size_t to)
 {
     return (n + to - 1) / to * to;
@@ -139,9 +134,10 @@ struct space {
 };
 
 /* What a block of queries and a block of keys from `low` on give each other; columns are counted from k0. */
-static void block(struct sphere *me, const struct attention *a, const struct attention_head *h, const struct space *x,
+static void block(struct sphere *me, const struct attention *a, const void *space, const struct attention_head *h,
                   const float *dot, size_t q0, size_t m, size_t k0, size_t n, size_t low)
 {
+    const struct space *x = space;
     const struct kernels_bf16 *kn = kernels_bf16_get();
     const struct attention_shape s = attention__shape(a);
     const size_t d = s.d, end = least(q0 + m, k0 + n), first = (low - k0) / kn->nr * kn->nr, part = first / kn->nr;
@@ -182,40 +178,14 @@ static void block(struct sphere *me, const struct attention *a, const struct att
     sphere_count_flops(me, 10 * (uint64_t)m * (end - low) * d);
 }
 
-static void unit(struct sphere *me, const struct attention *a, const struct space *x, size_t b, size_t kv)
+static void pack(const struct attention *a, const void *space, const struct attention_head *h, size_t k0, size_t n)
 {
     const struct kernels_bf16 *kn = kernels_bf16_get();
+    const struct space *x = space;
     const struct attention_shape s = attention__shape(a);
-    const size_t T = s.T, d = s.d;
-    const struct attention_head shared = attention__head(a, b, kv * s.group);
-    float *dk = a->dqkv + (shared.k - a->qkv), *dv = a->dqkv + (shared.v - a->qkv);
-    attention__dots(a, &shared, x->dot);
-    for (size_t k0 = 0; k0 < T; k0 += KEYS) {
-        const size_t n = least(KEYS, T - k0);
-        kn->pack_b_f32(x->keys_t, panel_of(d), shared.k + k0 * s.E, 1, (ptrdiff_t)s.E, d, n);
-        kn->pack_b_f32(x->values_t, panel_of(d), shared.v + k0 * s.E, 1, (ptrdiff_t)s.E, d, n);
-        kn->pack_b_f32(x->keys, panel_of(n), shared.k + k0 * s.E, (ptrdiff_t)s.E, 1, n, d);
-        memset(x->dk, 0, n * d * sizeof *x->dk);
-        memset(x->dv, 0, n * d * sizeof *x->dv);
-        for (size_t i = 0; i < s.group; i++) {
-            const struct attention_head h = attention__head(a, b, kv * s.group + i);
-            for (size_t q0 = k0; q0 < T; q0 += QUERIES) {
-                const size_t low = most(attention__first_key(h.first, q0, a->window), k0);
-                if (low >= k0 + n)
-                    break; /* neither does any later query see these keys */
-                block(me, a, &h, x, x->dot + i * T, q0, least(QUERIES, T - q0), k0, n, low);
-            }
-        }
-        for (size_t j = 0; j < n; j++) {
-            memcpy(dk + (k0 + j) * s.E, x->dk + j * d, d * sizeof *dk);
-            memcpy(dv + (k0 + j) * s.E, x->dv + j * d, d * sizeof *dv);
-        }
-    }
-    if (!a->made_by)
-        return;
-    for (size_t i = 0; i < s.group; i++)
-        heads_backward(a->made_by, a->dqkv, b, kv * s.group + i);
-    heads_backward(a->made_by, a->dqkv, b, a->heads + kv);
+    kn->pack_b_f32(x->keys_t, panel_of(s.d), h->k + k0 * s.E, 1, (ptrdiff_t)s.E, s.d, n);
+    kn->pack_b_f32(x->values_t, panel_of(s.d), h->v + k0 * s.E, 1, (ptrdiff_t)s.E, s.d, n);
+    kn->pack_b_f32(x->keys, panel_of(n), h->k + k0 * s.E, (ptrdiff_t)s.E, 1, n, s.d);
 }
 
 /* Takes the backward's space, or with memory NULL only adds up. */
@@ -264,8 +234,9 @@ void rounded__attention_backward(struct sphere *me, const void *attention, size_
     const size_t mark = arena_mark(&me->scratch);
     struct space x = {0};
     take_space(&me->scratch, &x, a->seq_len, a->head_dim, a->heads / a->kv_heads, a->dropout.threshold > 0);
+    const struct attention_walk walk = {QUERIES, KEYS, x.dk, x.dv, x.dot, pack, block, &x};
     for (size_t i = begin; i < end; i++)
-        unit(me, a, &x, i / a->kv_heads, i % a->kv_heads);
+        attention__backward_unit(me, a, &walk, i / a->kv_heads, i % a->kv_heads);
     arena_reset(&me->scratch, mark);
 }
 
@@ -277,5 +248,6 @@ size_t rounded__attention_scratch_bytes(size_t T, size_t d, size_t group, size_t
                            arena_piece_bytes(BAND * up(d, PAIRS_MAX) * sizeof(bf16)) +
                            arena_piece_bytes(BAND * up(P, PAIRS_MAX) * sizeof(bf16)) +
                            arena_piece_bytes(BAND * P * sizeof(float)) + arena_piece_bytes(GEMM_BF16_SUM_BYTES);
-    return most(forward, take_space(NULL, &x, T, d, group, true));
+    const size_t backward = take_space(NULL, &x, T, d, group, true);
+    return forward > backward ? forward : backward;
 }

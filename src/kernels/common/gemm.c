@@ -68,8 +68,8 @@ SIMD void fetch_row(const float *row, int level)
 
 /* How A lies. */
 enum layout {
-    PANELS, /* of GEMM_MR rows */
-    ROWS,   /* a_col is 1 */
+    PANELS,  /* of GEMM_MR rows */
+    ROWS,    /* a_col is 1 */
     COLUMNS, /* a_row is 1 */
     ANY
 };
@@ -104,7 +104,7 @@ SIMD void steps(const size_t mr, const bool full, const enum layout lies, const 
     }
 }
 
-/* One tile of `mr` rows and n <= NR columns; mr, full (n == NR) and packed (A and B in panels) are constants at every call, so
+/* One tile of `mr` rows and n <= NR columns; mr, full (n == NR), how A lies and whether B is packed are constants at every call, so
  * the accumulators are registers, a whole panel is read without masks, and operands are reached by constant offsets. */
 SIMD void tile(const size_t mr, const bool full, const enum layout lies, const bool b_packed, const struct gemm *g, size_t i0,
                size_t j0, size_t n)
