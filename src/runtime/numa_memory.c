@@ -92,8 +92,6 @@ struct share numa_memory_share(const struct sphere *me, const struct numa_memory
 
 void numa_memory_touch(struct sphere *me, const struct numa_memory *memory)
 {
-    const size_t small = mem_page_bytes(); /* a huge page that the system did not give is many of these */
     const struct share mine = numa_memory_share(me, memory);
-    for (size_t i = mine.begin; i < mine.end; i += small)
-        ((volatile unsigned char *)memory->base)[i] = 0;
+    mem_touch((unsigned char *)memory->base + mine.begin, mine.end - mine.begin, 0, 1);
 }

@@ -60,6 +60,28 @@ static int32_t *first_of_documents(const struct shape *s)
     return first;
 }
 
+static struct attention attention_of(const struct shape *s, enum dtype dtype, double dropout, const int32_t *first,
+                                     const float *qkv, float *out, float *max, float *inverse, const float *dout,
+                                     float *dqkv)
+{
+    return (struct attention){.dtype = dtype,
+                              .batch = s->B,
+                              .seq_len = s->T,
+                              .heads = s->H,
+                              .kv_heads = s->Hkv,
+                              .head_dim = s->d,
+                              .window = s->window,
+                              .first = first,
+                              .qkv = qkv,
+                              .out = out,
+                              .max = max,
+                              .inverse_sum = inverse,
+                              .dropout = dropout_make(77, 3, 1, dropout),
+                              .first_sequence = 5,
+                              .dout = dout,
+                              .dqkv = dqkv};
+}
+
 /* Probabilities of one query head, [T,T]. */
 static void plain_probabilities(const struct shape *s, const int32_t *first, const float *qkv, size_t b, size_t h,
                                 double *p)
@@ -143,21 +165,7 @@ START_TEST(test_attention)
     float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *again = calloc(n * E, 4);
     double *want = malloc(n * A * sizeof *want), *dwant = malloc(n * E * sizeof *dwant);
     int32_t *first = first_of_documents(s);
-    struct attention a = {.batch = s->B,
-                          .seq_len = s->T,
-                          .heads = s->H,
-                          .kv_heads = s->Hkv,
-                          .head_dim = s->d,
-                          .window = s->window,
-                          .first = first,
-                          .qkv = qkv,
-                          .out = out,
-                          .max = max,
-                          .inverse_sum = inverse,
-                          .dropout = dropout_make(77, 3, 1, s->dropout),
-                          .first_sequence = 5,
-                          .dout = dout,
-                          .dqkv = dqkv};
+    struct attention a = attention_of(s, DTYPE_F32, s->dropout, first, qkv, out, max, inverse, dout, dqkv);
     const size_t scratch = attention_scratch_bytes(DTYPE_F32, s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 1, scratch);
     memset(dqkv, 0x7f, n * E * sizeof *dqkv); /* what is not written shows */
@@ -205,22 +213,7 @@ START_TEST(test_attention_in_bf16)
     float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *again = calloc(n * E, 4);
     double *want = malloc(n * A * sizeof *want), *dwant = malloc(n * E * sizeof *dwant);
     int32_t *first = first_of_documents(s);
-    struct attention a = {.dtype = DTYPE_BF16,
-                          .batch = s->B,
-                          .seq_len = s->T,
-                          .heads = s->H,
-                          .kv_heads = s->Hkv,
-                          .head_dim = s->d,
-                          .window = s->window,
-                          .first = first,
-                          .qkv = qkv,
-                          .out = out,
-                          .max = max,
-                          .inverse_sum = inverse,
-                          .dropout = dropout_make(77, 3, 1, s->dropout),
-                          .first_sequence = 5,
-                          .dout = dout,
-                          .dqkv = dqkv};
+    struct attention a = attention_of(s, DTYPE_BF16, s->dropout, first, qkv, out, max, inverse, dout, dqkv);
     for (size_t i = 0; i < n * E; i++)
         qkv[i] = f32_of_bf16(bf16_of_f32(qkv[i]));
     for (size_t i = 0; i < n * A; i++)
@@ -266,19 +259,7 @@ START_TEST(test_documents_are_alone)
         return;
     float *qkv = numbers(n * E, 1), *dout = numbers(n * A, 2), *out = calloc(n * A, 4), *dqkv = calloc(n * E, 4);
     float *max = calloc(n * s->H, 4), *inverse = calloc(n * s->H, 4), *own = calloc(n * A, 4), *down = calloc(n * E, 4);
-    struct attention a = {.batch = s->B,
-                          .seq_len = s->T,
-                          .heads = s->H,
-                          .kv_heads = s->Hkv,
-                          .head_dim = s->d,
-                          .window = s->window,
-                          .first = first,
-                          .qkv = qkv,
-                          .out = out,
-                          .max = max,
-                          .inverse_sum = inverse,
-                          .dout = dout,
-                          .dqkv = dqkv};
+    struct attention a = attention_of(s, DTYPE_F32, 0, first, qkv, out, max, inverse, dout, dqkv);
     const size_t scratch = attention_scratch_bytes(DTYPE_F32, s->T, s->d, s->H / s->Hkv, s->window);
     run(attention_forward_work(&a), 2, scratch);
     run(attention_backward_work(&a), 2, scratch);
